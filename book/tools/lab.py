@@ -1,0 +1,101 @@
+"""Lay out the reader's own copies of the chapters in my/, and never overwrite their work.
+
+    python book/tools/lab.py
+
+A copy starts without outputs. my/.origin.json remembers, for each copy, what its cells said when it
+was made. A copy whose cells still say that is unedited (having run it changes nothing) and is
+refreshed when the chapter changes. Beside an edited one, the newer chapter is laid as
+NN_name.new.ipynb, then NN_name.new2.ipynb and so on. A file nobody remembers counts as edited.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def words(notebook: dict) -> str:
+    """A digest of what the cells say, without outputs and whatever Jupyter adds on saving."""
+    cells = [[cell["cell_type"], "".join(cell["source"])] for cell in notebook["cells"]]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def words_of_file(path: Path) -> str | None:
+    try:
+        return words(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError):  # not a notebook any more: the reader's own affair
+        return None
+
+
+def emptied(notebook: dict) -> dict:
+    """The chapter as a reader starts it: nothing has been run."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    notebook["metadata"].pop("minattn", None)
+    return notebook
+
+
+def write(path: Path, value: object) -> None:
+    """In one step: an interrupted run leaves what was there."""
+    half = path.with_name(path.name + ".tmp")
+    half.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(half, path)
+
+
+def names(stem: str) -> Iterator[str]:
+    yield f"{stem}.ipynb"
+    yield f"{stem}.new.ipynb"
+    for number in count(2):
+        yield f"{stem}.new{number}.ipynb"
+
+
+def lay_out(chapter: Path, mine: Path, origin: dict[str, str]) -> str | None:
+    """Give the reader today's chapter if no copy holds it; return what was done, in words."""
+    notebook = emptied(json.loads(chapter.read_text(encoding="utf-8")))
+    today = words(notebook)
+    for name in names(chapter.stem):
+        copy = mine / name
+        now = words_of_file(copy) if copy.exists() else None
+        known = origin.get(name)
+        if copy.exists() and today in (known, now):
+            return None
+        if not copy.exists() or (now is not None and now == known):
+            # The record comes last: interrupted before it, the copy looks edited, which is safe.
+            existed = copy.exists()
+            write(copy, notebook)
+            origin[name] = today
+            write(mine / ".origin.json", origin)
+            if name != f"{chapter.stem}.ipynb":
+                return f"my/{name}: a newer chapter, beside the one you edited"
+            return f"my/{name}: " + ("refreshed, you had not edited it" if existed else "new")
+    raise AssertionError("there is always another name")
+
+
+def main(root: Path = ROOT) -> int:
+    mine = root / "my"
+    mine.mkdir(exist_ok=True)
+    try:
+        origin = json.loads((mine / ".origin.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        origin = {}
+    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    if not chapters:
+        print("minattn: no chapters in notebooks/; run make notebooks", file=sys.stderr)
+        return 1
+    for chapter in chapters:
+        done = lay_out(chapter, mine, origin)
+        if done:
+            print(done)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

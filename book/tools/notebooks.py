@@ -1,0 +1,231 @@
+"""Turn book/chapters/*.md into executed notebooks/*.ipynb.
+
+    python book/tools/notebooks.py                 chapters that need it
+    python book/tools/notebooks.py --all           every chapter
+    python book/tools/notebooks.py 01_context_vector
+    python book/tools/notebooks.py --check         say what is out of date, execute nothing
+
+A notebook is a function of its chapter, of the files its kernel read, and of nothing else: running
+this twice on one machine gives the same bytes. Its metadata names those files with their digests,
+so that the next call knows whether there is anything to do.
+
+The kernel runs in notebooks/, as it does under nbval, with one thread and a clean IPython profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
+
+ROOT = Path(__file__).resolve().parents[2]
+CELL_TIMEOUT = 300
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+# Run in the kernel before and after the chapter, outside its history. An imported module may come
+# from a .pyc, so modules are asked for by name and only data files are watched being opened.
+WATCH_FILES = """
+import sys as _sys
+_opened = set()
+_sys.addaudithook(lambda event, args: _opened.add(args[0]) if event == "open" else None)
+"""
+REPORT_FILES = """
+import json as _json
+_files = {getattr(module, "__file__", None) for module in list(_sys.modules.values())}
+print(_json.dumps(sorted({str(f) for f in _files | _opened if isinstance(f, str)})))
+"""
+
+
+class ChapterError(Exception):
+    """A chapter could not be executed; the message is for the author."""
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_text(path: Path) -> str:
+    """Text with plain newlines, so that digests agree between systems; of a picture, no matter what."""
+    return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def from_source(chapter: Path) -> nbformat.NotebookNode:
+    """The notebook a chapter describes, not executed."""
+    notebook = jupytext.reads(read_text(chapter), fmt="md:myst")
+    ours = notebook.metadata.get("minattn", {})
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}, "minattn": ours}
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    # Ids come from content alone: no history is needed to get the same ones again.
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        name = digest(f"{chapter.stem}\n{cell.cell_type}\n{cell.source}")[:8]
+        seen[name] += 1
+        cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    return notebook
+
+
+def used_files(paths: list[str], root: Path) -> dict[str, str]:
+    """Digests of the project's own files among `paths`, by name relative to the project."""
+    found = {}
+    for path in paths:
+        file = Path(os.path.abspath(root / "notebooks" / path))
+        if not file.is_relative_to(root) or not file.is_file():
+            continue
+        name = file.relative_to(root).as_posix()
+        if re.match(r"(minattn|book)/", name) and "__pycache__" not in name:
+            found[name] = digest(read_text(file))
+    return dict(sorted(found.items()))
+
+
+def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
+    notebook = from_source(chapter)
+    with tempfile.TemporaryDirectory() as profile:
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONHASHSEED": "0",
+            "IPYTHONDIR": profile,  # a person's own IPython settings must not reach the book
+        }
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=["--log-level=ERROR"],
+        )
+        try:
+            with client.setup_kernel(cwd=str(root / "notebooks"), env=environment):
+                ask(client, WATCH_FILES)
+                for index, cell in enumerate(notebook.cells):
+                    run_cell(client, cell, index, chapter)
+                files = json.loads(ask(client, REPORT_FILES))
+        except DeadKernelError as error:
+            raise ChapterError(f"{chapter.stem}: the kernel died") from error
+    notebook.metadata.minattn["source"] = digest(read_text(chapter))
+    notebook.metadata.minattn["uses"] = used_files(files, root)
+    return notebook
+
+
+def ask(client: NotebookClient, code: str) -> str:
+    """What `code` prints, leaving no trace in the notebook or in the kernel's history."""
+    printed: list[str] = []
+    run_sync(client.kc.execute_interactive)(
+        code,
+        store_history=False,
+        output_hook=lambda message: printed.append(message["content"].get("text", "")),
+    )
+    return "".join(printed)
+
+
+def run_cell(client, cell, index: int, chapter: Path) -> None:
+    try:
+        client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
+    except CellExecutionError as error:
+        reason = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
+    except CellTimeoutError:
+        reason = f"took longer than {CELL_TIMEOUT} seconds"
+    else:
+        return
+    raise ChapterError(f"{chapter.stem}: this cell failed\n\n{indent(cell.source)}\n\n{reason}")
+
+
+def indent(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Replace the notebook in one step: an interrupted run leaves the old one."""
+    half = path.with_suffix(".ipynb.tmp")
+    half.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    os.replace(half, path)
+
+
+def why_stale(chapter: Path, root: Path) -> str | None:
+    """What a notebook lacks to be today's, in words; None if it is."""
+    path = root / "notebooks" / f"{chapter.stem}.ipynb"
+    if not path.exists():
+        return "no notebook yet"
+    try:
+        ours = json.loads(read_text(path))["metadata"].get("minattn", {})
+    except (ValueError, KeyError):
+        return "its notebook cannot be read"
+    if ours.get("source") != digest(read_text(chapter)):
+        return "the chapter changed"
+    for name, known in ours.get("uses", {}).items():
+        if not (root / name).exists() or digest(read_text(root / name)) != known:
+            return f"{name} changed"
+    return None
+
+
+def chapters(root: Path) -> list[Path]:
+    return sorted((root / "book" / "chapters").glob("[0-9]*.md"))
+
+
+def orphans(root: Path) -> list[Path]:
+    """Notebooks that no chapter describes."""
+    names = {chapter.stem for chapter in chapters(root)}
+    return [n for n in sorted((root / "notebooks").glob("*.ipynb")) if n.stem not in names]
+
+
+def make(chapter: Path, root: Path) -> str:
+    start = time.monotonic()
+    notebook = execute(chapter, root)
+    write(notebook, root / "notebooks" / f"{chapter.stem}.ipynb")
+    return f"{chapter.stem}: executed in {time.monotonic() - start:.0f} s"
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="chapters, such as 01_context_vector")
+    parser.add_argument("--all", action="store_true", help="execute every chapter")
+    parser.add_argument("--check", action="store_true", help="only say what is out of date")
+    options = parser.parse_args(arguments)
+
+    known = {chapter.stem: chapter for chapter in chapters(root)}
+    unknown = [name for name in options.names if name not in known]
+    if unknown:
+        print(f"no such chapter: {', '.join(unknown)} (there are: {', '.join(known)})")
+        return 1
+    todo = {}
+    for name, chapter in known.items():
+        reason = why_stale(chapter, root)
+        if name in options.names or options.all or (reason and not options.names):
+            todo[chapter] = reason or "asked for"
+    for chapter, reason in todo.items():
+        print(f"{chapter.stem}: {reason}", flush=True)
+    for notebook in orphans(root):
+        print(f"{notebook.stem}: no chapter describes notebooks/{notebook.name}; remove it")
+    if options.check:
+        return 1 if todo or orphans(root) else 0
+    if not todo:
+        print("all notebooks are up to date")
+
+    (root / "notebooks").mkdir(exist_ok=True)
+    failed = False
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(make, chapter, root) for chapter in todo]:
+            try:
+                print(future.result(), flush=True)
+            except ChapterError as error:
+                failed = True
+                print(f"\n{error}\n\nnotebooks/ keeps the last good version.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
