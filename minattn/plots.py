@@ -1,0 +1,363 @@
+"""The figures of the book. Functions take tensors and Axes and return Axes; nothing is shown or saved here."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#8A5FA8", "#5C6770")
+"""Line colours, told apart also by colour-blind readers; curves differ in marker and dash as well."""
+
+INK = "#22272e"
+_MARKERS = ("o", "s", "^", "D", "v")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
+
+
+def use_style() -> None:
+    """Set matplotlib to the style of the book: quiet axes, a light background, sharp on dense screens."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 144,
+            "savefig.dpi": 144,
+            "figure.figsize": (6.4, 3.6),
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.edgecolor": "#8b949e",
+            "axes.labelcolor": INK,
+            "axes.titlesize": 10.5,
+            "axes.titleweight": "normal",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "text.color": INK,
+            "grid.color": "#e3e7eb",
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+        }
+    )
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return plt.subplots()[1] if ax is None else ax
+
+
+def weights_map(
+    weights: Float[Tensor, "queries keys"],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    ax: Axes | None = None,
+    *,
+    gold: Sequence[int | None] | None = None,
+    colorbar: bool = True,
+) -> Axes:
+    """Draw attention weights: one row for each query, one column for each key.
+
+    Args:
+        weights: from 0 to 1.
+        queries: a label for each row.
+        keys: a label for each column.
+        ax: where to draw; a new figure if not given.
+        gold: for each query the key that is right, marked by a ring; None where there is none.
+        colorbar: draw the scale.
+
+    Raises:
+        ValueError: if the labels do not fit the weights.
+    """
+    ax = _map(
+        weights,
+        queries,
+        keys,
+        ax,
+        {"cmap": "viridis", "vmin": 0.0, "vmax": 1.0},
+        "weight",
+        colorbar,
+    )
+    rings = [(key, query) for query, key in enumerate(gold or []) if key is not None]
+    if rings:
+        x, y = zip(*rings, strict=True)
+        ax.scatter(
+            x, y, s=70, facecolors="none", edgecolors="#ff4fa3", linewidths=1.6, label="gold"
+        )
+    return ax
+
+
+def scores_map(
+    scores: Float[Tensor, "queries keys"],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    ax: Axes | None = None,
+    *,
+    colorbar: bool = True,
+) -> Axes:
+    """Draw scores: blue above 0, red below; see ``weights_map`` for the arguments."""
+    largest = float(scores.detach().abs().max()) or 1.0
+    return _map(
+        scores,
+        queries,
+        keys,
+        ax,
+        {"cmap": "RdBu", "vmin": -largest, "vmax": largest},
+        "score",
+        colorbar,
+    )
+
+
+def _map(
+    matrix: Tensor,
+    queries: Sequence[str],
+    keys: Sequence[str],
+    ax: Axes | None,
+    colours: dict[str, Any],
+    label: str,
+    colorbar: bool,
+) -> Axes:
+    if tuple(matrix.shape) != (len(queries), len(keys)):
+        raise ValueError(
+            f"labels must fit the matrix, got {len(queries)} queries and {len(keys)} keys "
+            f"for shape {tuple(matrix.shape)}"
+        )
+    ax = _axes(ax)
+    image = ax.imshow(matrix.detach().numpy(), aspect="auto", **colours)
+    ax.set_xticks(range(len(keys)), keys, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(queries)), queries)
+    ax.set_xlabel("key")
+    ax.set_ylabel("query")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    if colorbar:
+        bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
+        bar.set_label(label)
+        bar.outline.set_visible(False)
+    return ax
+
+
+def numbers(
+    matrix: ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    ax: Axes | None = None,
+    *,
+    kind: str = "scores",
+    title: str = "",
+) -> Axes:
+    """Draw a small matrix with the number in every cell, for an example worked by hand.
+
+    Args:
+        matrix: the numbers.
+        rows: a label for each row.
+        columns: a label for each column.
+        ax: where to draw; a new figure if not given.
+        kind: "scores" colours around 0, "weights" from 0 to 1.
+        title: what the numbers are.
+
+    Raises:
+        ValueError: if the labels do not fit or the kind is unknown.
+    """
+    table = np.asarray(matrix, dtype=float)
+    if table.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"labels must fit the matrix, got {len(rows)} rows and {len(columns)} columns for shape {table.shape}"
+        )
+    if kind not in ("scores", "weights"):
+        raise ValueError(f"kind must be 'scores' or 'weights', got {kind!r}")
+    ax = _axes(ax)
+    largest = max(1.0, float(np.abs(table).max()))
+    low, high, cmap = (
+        (-2 * largest, 2 * largest, "RdBu") if kind == "scores" else (-0.25, 2.0, "Blues")
+    )
+    ax.imshow(table, cmap=cmap, vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        text = f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+        text = text.replace("-", "−" if float(text) else "")
+        ax.text(column, row, text, ha="center", va="center")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xticks(np.arange(1, len(columns)) - 0.5, minor=True)
+    ax.set_yticks(np.arange(1, len(rows)) - 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=2)
+    ax.tick_params(length=0, which="both")
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, loc="left")
+    return ax
+
+
+def curves(
+    measured: Mapping[str, Mapping[int, float | Sequence[float]]],
+    ax: Axes | None = None,
+    *,
+    xlabel: str = "digits of the number",
+    ylabel: str = "exact match",
+    colours: Sequence[int] | None = None,
+) -> Axes:
+    """Draw measurements against length: the median over seeds as a line, the whole range as a band.
+
+    Args:
+        measured: for each curve and length, one value, or one value per seed.
+        ax: where to draw; a new figure if not given.
+        xlabel: what the lengths count.
+        ylabel: what was measured, from 0 to 1.
+        colours: for each curve its place in the palette; in order if not given.
+
+    Raises:
+        ValueError: if there are no curves, more than can be told apart, or not a colour for each.
+    """
+    if not 1 <= len(measured) <= len(PALETTE):
+        raise ValueError(f"the number of curves must be in 1..{len(PALETTE)}, got {len(measured)}")
+    places = list(range(len(measured)) if colours is None else colours)
+    if len(places) != len(measured):
+        raise ValueError(
+            f"every curve needs a colour, got {len(places)} colours for {len(measured)} curves"
+        )
+    ax = _axes(ax)
+    styles = zip(places, _MARKERS, _DASHES, strict=False)
+    for (label, points), (place, marker, dash) in zip(measured.items(), styles, strict=False):
+        colour = PALETTE[place]
+        lengths = sorted(points)
+        values = [np.atleast_1d(np.asarray(points[length], dtype=float)) for length in lengths]
+        middle = [float(np.median(value)) for value in values]
+        ax.plot(
+            lengths,
+            middle,
+            color=colour,
+            marker=marker,
+            linestyle=dash,
+            markersize=4.5,
+            label=label,
+        )
+        if max(map(len, values)) > 1:
+            low, high = [float(v.min()) for v in values], [float(v.max()) for v in values]
+            ax.fill_between(lengths, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.set_ylim(-0.03, 1.03)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=11, integer=True))
+    ax.grid(axis="y")
+    ax.set_axisbelow(True)
+    ax.legend()
+    return ax
+
+
+def links(
+    weights: Float[Tensor, "queries keys"],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    ax: Axes | None = None,
+    *,
+    least: float = 0.04,
+    colours: Mapping[int, str] | None = None,
+) -> Axes:
+    """Draw attention as lines from the keys above to the queries below, as thick as the weights.
+
+    Args:
+        weights: from 0 to 1.
+        queries: the words below.
+        keys: the words above.
+        ax: where to draw; a new figure if not given.
+        least: weights below this are left out.
+        colours: another colour for some queries, by position.
+
+    Raises:
+        ValueError: if the labels do not fit the weights.
+    """
+    if tuple(weights.shape) != (len(queries), len(keys)):
+        raise ValueError(
+            f"labels must fit the matrix, got {len(queries)} queries and {len(keys)} keys "
+            f"for shape {tuple(weights.shape)}"
+        )
+    ax = _axes(ax)
+    x_keys, x_queries = _word_centres(keys), _word_centres(queries)
+    t = np.linspace(0, 1, 40)
+    ease = 3 * t**2 - 2 * t**3
+    for query, row in enumerate(weights.detach().tolist()):
+        colour = (colours or {}).get(query, PALETTE[0])
+        for key, weight in enumerate(row):
+            if weight >= least:
+                x = x_keys[key] + (x_queries[query] - x_keys[key]) * ease
+                ax.plot(x, 1 - t, color=colour, linewidth=5 * weight, alpha=0.25 + 0.6 * weight)
+    for words, centres, y, align in (
+        (keys, x_keys, 1.05, "bottom"),
+        (queries, x_queries, -0.05, "top"),
+    ):
+        for position, (word, x_word) in enumerate(zip(words, centres, strict=True)):
+            colour = (colours or {}).get(position, INK) if y < 0 else INK
+            ax.text(x_word, y, word, ha="center", va=align, color=colour)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_ylim(-0.3, 1.3)
+    ax.axis("off")
+    return ax
+
+
+def _word_centres(words: Sequence[str]) -> list[float]:
+    """Place words on a line of length 1, each with the room it needs."""
+    room = np.array([len(word) + 2.0 for word in words])
+    ends = np.cumsum(room)
+    return [float(x) for x in (ends - room / 2) / ends[-1]]
+
+
+def encoder_decoder(source: Sequence[str], target: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draw an encoder that reads a sentence into one vector and a decoder that writes from it.
+
+    Args:
+        source: the words that are read.
+        target: the words that are written.
+        ax: where to draw; a new figure if not given.
+    """
+    ax = _axes(ax)
+    n_source, n_target = len(source), len(target)
+    x_source = [float(i) for i in range(n_source)]
+    x_context = n_source + 0.1
+    x_target = [n_source + 1.2 + i for i in range(n_target)]
+    for x, word in zip(x_source, source, strict=True):
+        _box(ax, x, "h", PALETTE[0])
+        _arrow(ax, (x, -0.75), (x, -0.28))
+        ax.text(x, -0.8, word, ha="center", va="top")
+    _box(ax, x_context, "c", PALETTE[1])
+    ax.text(x_context, -0.4, "context\nvector", ha="center", va="top", color=PALETTE[1])
+    for x, word, read in zip(x_target, target, ("<bos>", *target), strict=False):
+        _box(ax, x, "s", PALETTE[2])
+        _arrow(ax, (x, -0.75), (x, -0.28))
+        ax.text(x, -0.8, read, ha="center", va="top", color=PALETTE[4])
+        _arrow(ax, (x, 0.28), (x, 0.95))
+        ax.text(x, 1.0, word, ha="center", va="bottom")
+    for x in x_target[1:]:
+        bend = {"arrowstyle": "->", "color": PALETTE[1], "connectionstyle": "arc3,rad=-0.25"}
+        ax.annotate("", (x - 0.12, 0.28), (x_context + 0.1, 0.28), arrowprops=bend)
+    places = [*x_source, x_context, *x_target]
+    for left, right in itertools.pairwise(places):
+        _arrow(ax, (left + 0.28, 0.0), (right - 0.28, 0.0))
+    ax.text(float(np.mean(x_source)), 0.5, "encoder", ha="center", va="bottom", color=PALETTE[0])
+    ax.text(float(np.mean(x_target)), -1.15, "decoder", ha="center", va="top", color=PALETTE[2])
+    ax.set_xlim(-0.6, places[-1] + 0.6)
+    ax.set_ylim(-1.5, 1.4)
+    ax.axis("off")
+    return ax
+
+
+def _box(ax: Axes, x: float, label: str, colour: str) -> None:
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - 0.22, -0.22),
+            0.44,
+            0.44,
+            boxstyle="round,pad=0.05",
+            facecolor="white",
+            edgecolor=colour,
+        )
+    )
+    ax.text(x, 0, label, ha="center", va="center", color=colour, fontstyle="italic")
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 1})

@@ -1,0 +1,279 @@
+"""A recurrent encoder and decoder (chapter 1), with a place for an ``attend`` between them (chapter 2)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from minattn.translation import Memory, State, Translator, check_ids
+from minattn.vocabulary import token_mask
+
+Attend = Callable[..., Tensor]
+"""``attend(query, key, value, mask=None) -> output``, the seam of the whole book.
+
+Shapes: query (batch, queries, d_query), key (batch, keys, d_key), value (batch, keys, d_value), mask bool
+(batch, queries, keys) with True where a query may attend, output (batch, queries, d_value).
+"""
+
+
+def gru_step(
+    x: Float[Tensor, "batch d_in"],
+    h: Float[Tensor, "batch d_hidden"],
+    w_x: Float[Tensor, "three_d_hidden d_in"],
+    w_h: Float[Tensor, "three_d_hidden d_hidden"],
+    b_x: Float[Tensor, " three_d_hidden"],
+    b_h: Float[Tensor, " three_d_hidden"],
+) -> Float[Tensor, "batch d_hidden"]:
+    r"""Take one step of a gated recurrent unit.
+
+    With reset gate :math:`r`, update gate :math:`z` and candidate :math:`n`,
+
+    .. math:: h' = (1 - z) \odot n + z \odot h, \qquad n = \tanh(W_n x + b_n + r \odot (U_n h + c_n)).
+
+    Args:
+        x: the input of this step.
+        h: the state before it.
+        w_x: the input weights of r, z and n, one block below the other, as torch keeps them.
+        w_h: the state weights of r, z and n.
+        b_x: the biases that go with ``w_x``.
+        b_h: the biases that go with ``w_h``.
+
+    Returns:
+        The state after the step.
+
+    References:
+        Cho et al. 2014, arXiv:1406.1078. The reset gate acts after the matrix product, as in torch.
+
+    >>> cell = nn.GRUCell(2, 3)
+    >>> x, h = torch.ones(1, 2), torch.zeros(1, 3)
+    >>> ours = gru_step(x, h, cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+    >>> torch.allclose(ours, cell(x, h))
+    True
+    """
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=-1)
+    r = torch.sigmoid(x_r + h_r)
+    z = torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return (1 - z) * n + z * h
+
+
+def final_state(
+    query: Float[Tensor, "batch queries d_query"],
+    key: Float[Tensor, "batch keys d_key"],
+    value: Float[Tensor, "batch keys d_value"],
+    mask: Bool[Tensor, "batch #queries keys"] | None = None,
+) -> Float[Tensor, "batch queries d_value"]:
+    """Give every query the value at the last allowed position: one fixed context vector.
+
+    It has the signature of attention, and attends to nothing: the query is not looked at.
+
+    Args:
+        query: read for its length only.
+        key: not read.
+        value: the states of an encoder that reads forwards.
+        mask: True where a position is allowed; a query that has none gets zeros.
+
+    References:
+        Cho et al. 2014, arXiv:1406.1078; Sutskever et al. 2014, arXiv:1409.3215.
+
+    >>> value = torch.tensor([[[1.0], [2.0], [3.0]]])
+    >>> mask = torch.tensor([[[True, True, False]]])
+    >>> final_state(torch.zeros(1, 1, 5), value, value, mask)
+    tensor([[[2.]]])
+    """
+    batch, n_queries, n_keys = query.shape[0], query.shape[1], value.shape[1]
+    if mask is None:
+        return value[:, -1:].expand(batch, n_queries, -1)
+    positions = torch.arange(1, n_keys + 1, device=value.device) * mask  # 0 where not allowed
+    last, index = positions.max(dim=-1)  # (batch, queries or 1)
+    picked = value.gather(1, index[..., None].expand(-1, -1, value.shape[-1]))
+    return torch.where((last > 0)[..., None], picked, 0.0).expand(batch, n_queries, -1)
+
+
+class FinalStates(nn.Module):
+    """Give every query the last state of a forward encoder beside the first of a backward one.
+
+    This is ``final_state`` for a bidirectional encoder: in each direction, the state that has read everything.
+    """
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch queries d_query"],
+        key: Float[Tensor, "batch keys d_key"],
+        value: Float[Tensor, "batch keys d_value"],
+        mask: Bool[Tensor, "batch #queries keys"] | None = None,
+    ) -> Float[Tensor, "batch queries d_value"]:
+        """Read the two halves of the value where each is complete; see ``final_state``."""
+        forwards, backwards = value.chunk(2, dim=-1)
+        flipped = None if mask is None else mask.flip(-1)
+        last = final_state(query, key, forwards, mask)
+        first = final_state(query, key, backwards.flip(1), flipped)
+        return torch.cat([last, first], dim=-1)
+
+
+class Encoder(nn.Module):
+    """Read a source with a gated recurrent unit; keep the state at every position.
+
+    Args:
+        vocab_size: how many different ids there are.
+        d_model: width of the embeddings and of the states.
+        bidirectional: read in both directions, each with half the width.
+
+    Raises:
+        ValueError: if a size is below 1, or ``d_model`` is odd and ``bidirectional`` is set.
+
+    References:
+        Cho et al. 2014, arXiv:1406.1078; in two directions, Bahdanau et al. 2015, arXiv:1409.0473, section 3.2.
+
+    >>> memory = Encoder(vocab_size=30, d_model=8)(torch.tensor([[5, 6, 2]]))
+    >>> memory.states.shape, memory.mask
+    (torch.Size([1, 3, 8]), tensor([[True, True, True]]))
+    """
+
+    def __init__(self, vocab_size: int, d_model: int, bidirectional: bool = False) -> None:
+        super().__init__()
+        if vocab_size < 1 or d_model < 1:
+            raise ValueError(
+                f"sizes must be at least 1, got vocab_size {vocab_size}, d_model {d_model}"
+            )
+        if bidirectional and d_model % 2:
+            raise ValueError(
+                f"two directions share d_model evenly, so it must be even, got {d_model}"
+            )
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.gru = nn.GRU(
+            d_model,
+            d_model // 2 if bidirectional else d_model,
+            batch_first=True,
+            bidirectional=bidirectional,
+        )
+
+    def forward(self, source: Int[Tensor, "batch source"]) -> Memory:
+        """Encode ids padded with ``PAD``; states at padded positions are zero."""
+        mask = token_mask(source)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(source), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = nn.utils.rnn.pad_packed_sequence(
+            self.gru(packed)[0], batch_first=True, total_length=source.shape[1]
+        )
+        return Memory(states, mask)
+
+
+class RecurrentTranslator(Translator):
+    """Encoder and decoder with gated recurrent units, and an ``attend`` between them.
+
+    At step t the decoder has a state s, and attend turns the encoder's states into a context vector c:
+
+    - attends="before": c comes from the state before the step and is read by it (Bahdanau),
+      ``s_t = GRU([y_{t-1}; c_t], s_{t-1})`` with ``c_t = attend(s_{t-1}, h, h)``;
+    - attends="after": c comes from the state after the step (Luong),
+      ``s_t = GRU(y_{t-1}, s_{t-1})`` with ``c_t = attend(s_t, h, h)``.
+
+    In both, ``logits = W tanh(V [s_t; c_t])``, and ``s_0 = tanh(U final)`` sees the source's final state.
+
+    Args:
+        source_vocab_size: how many source ids there are.
+        target_vocab_size: how many target ids there are.
+        d_model: width of embeddings, states and context.
+        attend: ``attend(query, key, value, mask) -> output``; ``final_state`` is the fixed context vector.
+        attends: where attend stands, "before" or "after" the recurrent step.
+        bidirectional: whether the encoder reads in both directions.
+        dropout: share of the context and state that is dropped in training, before the output layer.
+
+    Raises:
+        ValueError: if a size is below 1, ``attends`` is neither word or dropout is not in [0, 1).
+
+    References:
+        Bahdanau et al. 2015, arXiv:1409.0473; Luong et al. 2015, arXiv:1508.04025. Simpler than both: one
+        layer, one kind of output layer, no input feeding.
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        *,
+        d_model: int = 64,
+        attend: Attend = final_state,
+        attends: Literal["before", "after"] = "after",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if target_vocab_size < 1:
+            raise ValueError(f"sizes must be at least 1, got target_vocab_size {target_vocab_size}")
+        if attends not in ("before", "after"):
+            raise ValueError(f"attends must be 'before' or 'after', got {attends!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        self.encoder = Encoder(source_vocab_size, d_model, bidirectional)
+        self.attend = attend
+        self.attends = attends
+        self.bidirectional = bidirectional
+        self.embedding = nn.Embedding(target_vocab_size, d_model)
+        self.bridge = nn.Linear(d_model, d_model)
+        self.gru = nn.GRU(
+            2 * d_model if attends == "before" else d_model, d_model, batch_first=True
+        )
+        self.combine = nn.Linear(2 * d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(d_model, target_vocab_size)
+
+    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+        """Read the source; one state for each position."""
+        memory: Memory = self.encoder(source)
+        return memory
+
+    def start(self, memory: Memory) -> State:
+        """Make the decoder's first state from the encoder's final one."""
+        final = FinalStates() if self.bidirectional else final_state
+        summary = final(memory.states[:, :1], memory.states, memory.states, memory.mask[:, None])
+        return (torch.tanh(self.bridge(summary[:, 0])),)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Read one target token; return the logits of the next one and the new state."""
+        (before,) = state
+        x = self.embedding(token)
+        if self.attends == "before":
+            context = self._context(before[:, None], memory)[:, 0]
+            after = self._gru_step(torch.cat([x, context], dim=-1), before)
+        else:
+            after = self._gru_step(x, before)
+            context = self._context(after[:, None], memory)[:, 0]
+        return self._logits(after, context), (after,)
+
+    def forward(
+        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits under teacher forcing; all steps at once where attend stands after the step."""
+        if self.attends == "before":
+            return super().forward(source, target_in)
+        check_ids(source, target_in)
+        memory = self.encode(source)
+        (first,) = self.start(memory)
+        states, _ = self.gru(self.embedding(target_in), first[None])
+        return self._logits(states, self._context(states, memory))
+
+    def _context(
+        self, query: Float[Tensor, "batch queries d_model"], memory: Memory
+    ) -> Float[Tensor, "batch queries d_model"]:
+        return self.attend(query, memory.states, memory.states, memory.mask[:, None])
+
+    def _gru_step(
+        self, x: Float[Tensor, "batch d_in"], h: Float[Tensor, "batch d_model"]
+    ) -> Float[Tensor, "batch d_model"]:
+        w_x, w_h, b_x, b_h = self.gru.all_weights[0]
+        return torch.gru_cell(x, h, w_x, w_h, b_x, b_h)
+
+    def _logits(
+        self, state: Float[Tensor, "*batch d_model"], context: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch vocab"]:
+        combined = torch.tanh(self.combine(torch.cat([state, context], dim=-1)))
+        logits: Tensor = self.out_proj(self.dropout(combined))
+        return logits

@@ -1,0 +1,156 @@
+"""German number words to English: ``drei und zwanzig`` to ``twenty three``.
+
+The words come from the num2words library. German says the units before the tens, so a right alignment has
+to cross, and it is known from the digits: every word says one digit, or one power of ten.
+"""
+
+import random
+import re
+from functools import cache
+
+from num2words import num2words
+
+from minattn.tasks.base import Example, Task
+from minattn.vocabulary import Vocabulary
+
+MAX_DIGITS = 12
+"""Numbers have up to twelve digits, so the largest scale is the Milliarde, 1,000,000,000."""
+
+_GERMAN = (
+    "eins eine ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn "
+    "fünfzehn sechzehn siebzehn achtzehn neunzehn zwanzig dreißig vierzig fünfzig sechzig siebzig "
+    "achtzig neunzig hundert tausend Millionen Million Milliarden Milliarde und"
+).split()
+_ENGLISH = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
+    "hundred thousand million billion and"
+).split()
+
+# Longest first: "dreizehn" is one morpheme, not "drei" and "zehn", and "Millionen" is not "Million" and "en".
+_MORPHEME = re.compile("|".join(sorted(_GERMAN, key=len, reverse=True)))
+
+_Tagged = tuple[tuple[str, str | None], ...]
+
+
+def _roles(group: int, language: str) -> list[str | None]:
+    """Name what each word of a number below 1000 says: which digit, or nothing ("and", "und")."""
+    hundreds, rest = divmod(group, 100)
+    _tens, units = divmod(rest, 10)
+    roles: list[str | None] = ["hundreds", "hundred"] if hundreds else []
+    if hundreds and rest and language == "en":
+        roles.append(None)
+    if rest < 20:
+        return [*roles, "units"] if rest else roles
+    if not units:
+        return [*roles, "tens"]
+    return [*roles, *(["units", None, "tens"] if language == "de" else ["tens", "units"])]
+
+
+@cache
+def _spell_group(group: int, scale: int, language: str) -> _Tagged:
+    """Spell ``group * 1000**scale``, each word with its role; num2words is slow, and there are few groups."""
+    text = num2words(group * 1000**scale, lang=language)
+    words = _MORPHEME.findall(text) if language == "de" else re.findall("[a-z]+", text)
+    roles = [*_roles(group, language), *(["scale"] if scale else [])]
+    return tuple(
+        (word, role and f"{scale} {role}") for word, role in zip(words, roles, strict=True)
+    )
+
+
+def _spell(number: int, language: str) -> _Tagged:
+    """Spell a number, group by group of three digits."""
+    groups = [(scale, number // 1000**scale % 1000) for scale in reversed(range(MAX_DIGITS // 3))]
+    words: list[tuple[str, str | None]] = []
+    for scale, group in groups:
+        if group:
+            if language == "en" and scale == 0 and group < 100 and words:
+                words.append(("and", None))
+            words.extend(_spell_group(group, scale, language))
+    return tuple(words)
+
+
+def number_example(number: int) -> Example:
+    """Spell one number in German and English, with the alignment of the words.
+
+    German is cut into morphemes, English at spaces and hyphens. The English "and" has no counterpart.
+
+    Args:
+        number: from 1 to 999,999,999,999.
+
+    Raises:
+        ValueError: if the number is outside that range or not a whole number.
+
+    >>> example = number_example(723)
+    >>> example.source
+    ('sieben', 'hundert', 'drei', 'und', 'zwanzig')
+    >>> example.target
+    ('seven', 'hundred', 'and', 'twenty', 'three')
+    >>> example.alignment
+    (0, 1, None, 4, 2)
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 10**MAX_DIGITS:
+        raise ValueError(
+            f"a number must be a whole number in 1..{10**MAX_DIGITS - 1}, got {number!r}"
+        )
+    german, english = _spell(number, "de"), _spell(number, "en")
+    position = {role: index for index, (_, role) in enumerate(german) if role is not None}
+    return Example(
+        source=tuple(word for word, _ in german),
+        target=tuple(word for word, _ in english),
+        alignment=tuple(None if role is None else position[role] for _, role in english),
+        length=len(str(number)),
+    )
+
+
+def number_words(
+    n_train: int = 20_000,
+    n_held_out_per_length: int = 200,
+    max_digits: int = MAX_DIGITS,
+    seed: int = 0,
+) -> Task:
+    """Make the running task of the book: German number words to English.
+
+    Held-out numbers are drawn first, from three digits on (there are too few numbers with one digit or two);
+    training numbers are drawn from the rest, each length from 1 to ``max_digits`` equally often.
+
+    Args:
+        n_train: how many training examples; short numbers occur several times.
+        n_held_out_per_length: how many distinct held-out numbers for each length.
+        max_digits: the longest numbers, from 3 to 12 digits.
+        seed: the same seed gives the same task.
+
+    Raises:
+        ValueError: if a count or ``max_digits`` is out of range.
+
+    >>> task = number_words(n_train=100, n_held_out_per_length=10)
+    >>> len(task.train), len(task.held_out), task.held_out[0].length
+    (100, 100, 3)
+    """
+    if not 3 <= max_digits <= MAX_DIGITS:
+        raise ValueError(f"max_digits must be in 3..{MAX_DIGITS}, got {max_digits}")
+    if n_train < 1:
+        raise ValueError(f"n_train must be at least 1, got {n_train}")
+    if not 1 <= n_held_out_per_length <= 450:
+        raise ValueError(
+            "n_held_out_per_length must be in 1..450 (half of the 900 numbers with three digits), "
+            f"got {n_held_out_per_length}"
+        )
+    rng = random.Random(seed)
+    held_out: list[int] = []
+    for digits in range(3, max_digits + 1):
+        held_out.extend(rng.sample(range(10 ** (digits - 1), 10**digits), n_held_out_per_length))
+    forbidden = set(held_out)
+    train: list[int] = []
+    while len(train) < n_train:
+        digits = len(train) % max_digits + 1
+        number = rng.randrange(10 ** (digits - 1), 10**digits)
+        if number not in forbidden:
+            train.append(number)
+    return Task(
+        name="German number words to English",
+        source=Vocabulary(_GERMAN),
+        target=Vocabulary(_ENGLISH),
+        train=tuple(number_example(number) for number in train),
+        held_out=tuple(number_example(number) for number in held_out),
+    )

@@ -1,0 +1,167 @@
+"""Train a translator and measure it: fit, evaluate, seeds."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from minattn.display import Progress
+from minattn.tasks.base import Example, Task
+from minattn.translation import Translator, translate
+from minattn.vocabulary import PAD
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make everything random inside depend on the seed alone; outside, nothing is changed.
+
+    >>> with seeded(0):
+    ...     a = torch.rand(1)
+    >>> with seeded(0):
+    ...     b = torch.rand(1)
+    >>> bool(a == b)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def token_loss(
+    logits: Float[Tensor, "batch target vocab"], target_out: Int[Tensor, "batch target"]
+) -> Float[Tensor, ""]:
+    """Average the cross-entropy over the target tokens; padding does not count.
+
+    Returns:
+        Nats per token.
+
+    Raises:
+        ValueError: if every target is padding.
+    """
+    if not bool((target_out != PAD).any()):
+        raise ValueError("a loss needs at least one target token that is not padding, got none")
+    return F.cross_entropy(logits.flatten(0, 1), target_out.flatten(), ignore_index=PAD)
+
+
+def fit(
+    model: Translator,
+    task: Task,
+    *,
+    steps: int,
+    seed: int = 0,
+    batch_size: int = 64,
+    learning_rate: float = 5e-3,
+    clip: float = 1.0,
+    progress: bool = True,
+) -> list[float]:
+    """Train a translator by teacher forcing with Adam.
+
+    The learning rate falls linearly to zero over the last half of the steps.
+
+    Args:
+        model: any translator; it is trained in place.
+        task: its training examples are drawn in random order, all of them before any comes again.
+        steps: how many batches; training ends by steps, never by the clock.
+        seed: decides the order of the examples and the dropout.
+        batch_size: examples in a batch.
+        learning_rate: step size of Adam at the start.
+        clip: largest norm of the gradient.
+        progress: show one line that stays, and lives while somebody watches.
+
+    Returns:
+        The loss of every step, in nats per token.
+
+    Raises:
+        ValueError: if a number is out of range.
+        RuntimeError: if the loss is not finite; the model keeps the weights from before that step.
+
+    References:
+        Adam: Kingma and Ba 2015, arXiv:1412.6980.
+    """
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    for name, number in (("learning_rate", learning_rate), ("clip", clip)):
+        if not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {number}")
+    data = task.batch(task.train)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, 2 * (steps - step) / steps)
+    )
+    line = Progress(live=progress)
+    losses: list[float] = []
+    model.train()
+    with seeded(seed):
+        for step, rows in zip(range(steps), _batches(len(data), batch_size), strict=False):
+            batch = data.select(rows)
+            loss = token_loss(model(batch.source, batch.target_in), batch.target_out)
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise RuntimeError(
+                    f"the loss must stay finite, got {losses[-1]} at step {step + 1} of {steps}"
+                )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            schedule.step()
+            if (step + 1) % 20 == 0:
+                line.update(f"step {step + 1} of {steps}, loss {losses[-1]:.3f}")
+    model.eval()
+    if progress:
+        line.done(f"trained {steps} steps of {batch_size} examples, seed {seed}")
+    return losses
+
+
+def _batches(n_examples: int, batch_size: int) -> Iterator[Int[Tensor, " rows"]]:
+    """Go through all examples in random order, again and again."""
+    while True:
+        yield from torch.split(torch.randperm(n_examples), batch_size)
+
+
+def evaluate(
+    model: Translator, task: Task, examples: Sequence[Example] | None = None
+) -> dict[int, float]:
+    """Translate greedily and count the translations that are right in every token.
+
+    Args:
+        model: any translator.
+        task: whose vocabularies to use.
+        examples: what to translate; the held-out examples of the task if not given.
+
+    Returns:
+        For each length, the share of exact matches.
+
+    Raises:
+        ValueError: if there is no example.
+    """
+    examples = task.held_out if examples is None else examples
+    if not examples:
+        raise ValueError("evaluate needs at least one example, got none")
+    right: dict[int, list[bool]] = defaultdict(list)
+    # One length at a time: batches have little padding, and stop as soon as all their rows have ended.
+    by_length: dict[int, list[Example]] = defaultdict(list)
+    for example in examples:
+        by_length[example.length].append(example)
+    for length, group in sorted(by_length.items()):
+        longest = max(len(example.target) for example in group) + 5
+        for example, tokens in zip(group, translate(model, task, group, longest), strict=True):
+            right[length].append(tokens == list(example.target))
+    return {length: sum(hits) / len(hits) for length, hits in right.items()}
+
+
+def mean_accuracy(by_length: dict[int, float]) -> float:
+    """Average accuracies over the lengths, each counting the same.
+
+    Raises:
+        ValueError: if there is no length.
+    """
+    if not by_length:
+        raise ValueError("an average needs at least one length, got none")
+    return sum(by_length.values()) / len(by_length)

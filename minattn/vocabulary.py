@@ -1,0 +1,212 @@
+"""Tokens and ids: a vocabulary, padding, and batches of sentence pairs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+PAD, BOS, EOS = 0, 1, 2
+"""Ids of the three special tokens, the same in every vocabulary."""
+
+SPECIALS = ("<pad>", "<bos>", "<eos>")
+"""The special tokens themselves, in the order of their ids."""
+
+
+class Vocabulary:
+    """Map tokens to ids and back.
+
+    The ids 0, 1, 2 are padding, beginning and end of sequence. There is no token for unknown words: the tasks
+    of this book are closed, so a word nobody has seen is a mistake and is reported as one.
+
+    Args:
+        tokens: the ordinary tokens; duplicates are kept once, order is kept.
+
+    Raises:
+        ValueError: if there is no token, or if one is empty or has the name of a special token.
+
+    >>> vocabulary = Vocabulary(["drei", "und", "zwanzig"])
+    >>> vocabulary.encode(["drei", "zwanzig"])
+    [3, 5]
+    >>> vocabulary.decode([3, 5, 2, 0])
+    ['drei', 'zwanzig']
+    """
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        ordinary = list(dict.fromkeys(tokens))
+        if not ordinary:
+            raise ValueError("a vocabulary needs at least one token, got none")
+        for token in ordinary:
+            if not token or token in SPECIALS:
+                raise ValueError(
+                    f"a token is a non-empty string that is none of {SPECIALS}, got {token!r}"
+                )
+        self.tokens: tuple[str, ...] = (*SPECIALS, *ordinary)
+        self._ids = {token: index for index, token in enumerate(self.tokens)}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} tokens: {' '.join(self.tokens[3:7])} ...)"
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Turn tokens into ids; no special token is added.
+
+        Raises:
+            ValueError: if a token is not in the vocabulary.
+        """
+        if isinstance(tokens, str):
+            raise ValueError(
+                f"encode takes a list of tokens, got the string {tokens!r}; split it first"
+            )
+        unknown = [token for token in tokens if token not in self._ids]
+        if unknown:
+            raise ValueError(
+                f"every token must be in the vocabulary of {len(self)} tokens, got {unknown[0]!r}"
+            )
+        return [self._ids[token] for token in tokens]
+
+    def decode(self, ids: Sequence[int]) -> list[str]:
+        """Turn ids into tokens, up to the first end of sequence.
+
+        A beginning in front and padding at the end are left out. Anywhere else they are kept as tokens, for
+        there a model has said something that it should not.
+
+        Raises:
+            ValueError: if an id is outside the vocabulary.
+        """
+        ids = list(ids)
+        for index in ids:
+            if not 0 <= index < len(self):
+                raise ValueError(f"an id must be in 0..{len(self) - 1}, got {index}")
+        if EOS in ids:
+            ids = ids[: ids.index(EOS)]
+        while ids and ids[-1] == PAD:
+            ids.pop()
+        return [self.tokens[index] for index in (ids[1:] if ids[:1] == [BOS] else ids)]
+
+
+def pad(sequences: Sequence[Sequence[int]]) -> Int[Tensor, "batch seq"]:
+    """Put sequences of ids into one rectangle, filled up at the end with ``PAD``.
+
+    Args:
+        sequences: one list of ids per row, none of them empty.
+
+    Returns:
+        The ids, as long as the longest sequence.
+
+    Raises:
+        ValueError: if there is no sequence, or an empty one.
+
+    >>> pad([[5, 6, 7], [8]])
+    tensor([[5, 6, 7],
+            [8, 0, 0]])
+    """
+    if not sequences:
+        raise ValueError("a batch needs at least one sequence, got none")
+    lengths = [len(sequence) for sequence in sequences]
+    if min(lengths) == 0:
+        raise ValueError(
+            f"a sequence needs at least one id, got length 0 in row {lengths.index(0)}"
+        )
+    longest = max(lengths)
+    rows = [[*sequence, *[PAD] * (longest - len(sequence))] for sequence in sequences]
+    return torch.tensor(rows, dtype=torch.long)
+
+
+def token_mask(ids: Int[Tensor, "batch seq"]) -> Bool[Tensor, "batch seq"]:
+    """Say where the real tokens are: True for a token, False for padding.
+
+    >>> token_mask(torch.tensor([[5, 2, 0]]))
+    tensor([[ True,  True, False]])
+    """
+    return ids != PAD
+
+
+@runtime_checkable
+class SentencePair(Protocol):
+    """Anything with a sentence and its translation, as tokens."""
+
+    @property
+    def source(self) -> Sequence[str]:
+        """The tokens of the source."""
+
+    @property
+    def target(self) -> Sequence[str]:
+        """The tokens of the target."""
+
+
+class Pair(NamedTuple):
+    """One sentence and its translation, as tokens."""
+
+    source: Sequence[str]
+    target: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded sentence pairs, ready for a model.
+
+    The target stands here twice, shifted by one: at position t the model reads ``target_in[:, t]`` and is to
+    answer ``target_out[:, t]``, the token that comes next.
+
+    Args:
+        source: ids of the source, each row ended by ``EOS``.
+        target_in: ids of the target, each row begun by ``BOS``.
+        target_out: ids of the target, each row ended by ``EOS``.
+    """
+
+    source: Int[Tensor, "batch source"]
+    target_in: Int[Tensor, "batch target"]
+    target_out: Int[Tensor, "batch target"]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def select(self, rows: Int[Tensor, " rows"]) -> "Batch":
+        """Take some rows and drop the columns that are padding in all of them."""
+        source, target_in, target_out = (
+            self.source[rows],
+            self.target_in[rows],
+            self.target_out[rows],
+        )
+        n_source = int((source != PAD).sum(1).max())
+        n_target = int((target_in != PAD).sum(1).max())
+        return Batch(source[:, :n_source], target_in[:, :n_target], target_out[:, :n_target])
+
+
+def make_batch(pairs: Sequence[SentencePair], source: Vocabulary, target: Vocabulary) -> Batch:
+    """Encode and pad sentence pairs.
+
+    Args:
+        pairs: anything with a ``source`` and a ``target`` list of tokens.
+        source: the vocabulary of the source language.
+        target: the vocabulary of the target language.
+
+    Raises:
+        ValueError: if there is no pair, a sentence is empty or a token is unknown.
+
+    >>> german, english = Vocabulary(["drei", "und", "zwanzig"]), Vocabulary(["twenty", "three"])
+    >>> batch = make_batch([Pair(["drei", "und", "zwanzig"], ["twenty", "three"])], german, english)
+    >>> batch.source, batch.target_in, batch.target_out
+    (tensor([[3, 4, 5, 2]]), tensor([[1, 3, 4]]), tensor([[3, 4, 2]]))
+    """
+    for row, pair in enumerate(pairs):
+        for side, tokens in (("source", pair.source), ("target", pair.target)):
+            if len(tokens) == 0:
+                raise ValueError(
+                    f"a sentence needs at least one token, got length 0 as {side} of pair {row}"
+                )
+    sources = [source.encode(pair.source) for pair in pairs]
+    targets = [target.encode(pair.target) for pair in pairs]
+    return Batch(
+        source=pad([[*ids, EOS] for ids in sources]),
+        target_in=pad([[BOS, *ids] for ids in targets]),
+        target_out=pad([[*ids, EOS] for ids in targets]),
+    )
