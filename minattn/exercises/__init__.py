@@ -1,0 +1,29 @@
+"""The checkers of the exercises: they know the right answer and the well-known wrong ones."""
+
+from minattn.exercises import context_vector, soft_attention, ten_minute_check
+from minattn.exercises.core import Answer, Exercise, judge, show_verdict
+
+EXERCISES: dict[str, Exercise] = {
+    exercise.number: exercise
+    for chapter in (ten_minute_check, context_vector, soft_attention)
+    for exercise in chapter.EXERCISES
+}
+"""Every exercise of the book by its number."""
+
+
+def check(number: str, answer: Answer) -> None:
+    """Check an answer to an exercise, and say what it looks like.
+
+    Args:
+        number: the exercise, such as "2.3".
+        answer: the learner's function; not called on anything but small inputs.
+
+    Raises:
+        ValueError: if there is no such exercise.
+    """
+    if number not in EXERCISES:
+        raise ValueError(f"exercises are {', '.join(EXERCISES)}, got {number!r}")
+    show_verdict(EXERCISES[number], judge(EXERCISES[number], answer))
+
+
+__all__ = ["EXERCISES", "check"]
