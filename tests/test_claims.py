@@ -1,0 +1,178 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from minattn.claims import Results, claim, results
+
+DATA = {
+    "made": {"seeds": [0, 1, 2]},
+    "arms": {
+        "fixed": [
+            {"seed": seed, "loss": 0.5 + seed, "accuracy": {"3": 0.75, "12": 0.25 * seed}}
+            for seed in range(3)
+        ],
+        "additive": [
+            {"seed": seed, "loss": 0.25, "accuracy": {"3": 1.0, "12": 1.0}} for seed in range(3)
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "bars", "line"),
+    [
+        (0.95, {"at_least": 0.95}, "✓ it works (at least 0.95)"),
+        (0.15, {"at_most": 0.15}, "✓ it works (at most 0.15)"),
+        (0.5, {"at_least": 0.25, "at_most": 0.75}, "✓ it works (at least 0.25 and at most 0.75)"),
+        (7, {"at_least": 7, "at_most": 7}, "✓ it works (at least 7 and at most 7)"),
+        (torch.tensor(0.96), {"at_least": 0.95}, "✓ it works (at least 0.95)"),
+        (np.float32(0.96), {"at_least": 0.95}, "✓ it works (at least 0.95)"),
+        (True, {}, "✓ it works"),
+        (np.True_, {}, "✓ it works"),
+        (0.95, {"at_least": 0.9, "spread": [0.9, 0.99]}, "✓ it works (at least 0.9)"),
+    ],
+)
+def test_a_claim_that_holds_is_written_down_with_its_bar_and_without_its_value(
+    value, bars, line, capsys
+):
+    claim("it works", value, **bars)
+    assert capsys.readouterr().out == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "bars", "message"),
+    [
+        (0.94, {"at_least": 0.95}, r"it works \(at least 0.95\); measured 0.94"),
+        (0.16, {"at_most": 0.15}, r"it works \(at most 0.15\); measured 0.16"),
+        (
+            0.8,
+            {"at_least": 0.25, "at_most": 0.75},
+            r"at least 0.25 and at most 0.75\); measured 0.8",
+        ),
+        (
+            0.2,
+            {"at_least": 0.25, "at_most": 0.75},
+            r"at least 0.25 and at most 0.75\); measured 0.2",
+        ),
+        (math.nan, {"at_least": 0.0}, "measured nan"),
+        (math.nan, {"at_most": 1.0}, "measured nan"),
+        (False, {}, "it works .*measured False"),
+        (
+            0.95,
+            {"at_least": 0.9, "spread": [0.95, 0.89]},
+            "one of the seeds: it works .* measured 0.89",
+        ),
+        (0.95, {"at_least": 0.9, "spread": [math.nan]}, "one of the seeds: .* measured nan"),
+        (0.1, {"at_most": 0.15, "spread": [0.1, 0.2, 0.1]}, "one of the seeds: .* measured 0.2"),
+    ],
+)
+def test_a_claim_that_falls_short_stops_the_chapter(value, bars, message, capsys):
+    with pytest.raises(AssertionError, match=message):
+        claim("it works", value, **bars)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "bars", "kept"),
+    [
+        (0.97, {"at_least": 0.9}, {"bar": "at least 0.9", "value": 0.97, "spread": None}),
+        (torch.tensor(3), {"at_most": 5}, {"bar": "at most 5", "value": 3.0, "spread": None}),
+        (0.97, {"at_least": 0.9, "spread": (0.95, 1)}, {"bar": "at least 0.9", "value": 0.97, "spread": [0.95, 1]}),
+        (True, {}, {"bar": "true", "value": True, "spread": None}),
+        (np.True_, {}, {"bar": "true", "value": True, "spread": None}),
+    ],
+)  # fmt: skip
+def test_a_notebook_keeps_the_value_beside_the_claim(value, bars, kept, notebook):
+    claim("a < b & it works", value, **bars)
+    (output,) = notebook.outputs
+    assert json.loads(json.dumps(output["metadata"])) == {
+        "minattn": {"claim": "a < b & it works", **kept}
+    }
+
+
+def test_a_notebook_shows_the_claim_as_html_that_is_escaped(notebook):
+    claim("a < b & it works", 0.97, at_least=0.9)
+    data = notebook.outputs[0]["data"]
+    assert data["text/plain"] == "✓ a < b & it works (at least 0.9)"
+    assert "a &lt; b &amp; it works" in data["text/html"]
+    assert '<span class="claim-bar">at least 0.9</span>' in data["text/html"]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("text", "value", "bars", "message"),
+    [
+        ("it works", 0.9, {}, "needs at_least or at_most, got only the value 0.9"),
+        ("it works", 1, {}, "needs at_least or at_most, got only the value 1"),
+        ("it works", True, {"at_least": 0.5}, "true or false has no bar, got True with one"),
+        ("it works", np.True_, {"at_least": 0.5}, "true or false has no bar, got True with one"),
+        ("  ", True, {}, "needs a sentence, got an empty one"),
+        (
+            "it works",
+            0.9,
+            {"at_least": 0.5, "spread": []},
+            "spread needs at least one value, got none",
+        ),
+    ],
+)
+def test_a_claim_rejects(text, value, bars, message):
+    with pytest.raises(ValueError, match=message):
+        claim(text, value, **bars)
+
+
+# The results of the longer experiments
+
+
+def test_results_are_read_by_arm_measure_and_length():
+    found = Results(DATA)
+    assert found.arms == ["fixed", "additive"]
+    assert found.seeds == [0, 1, 2]
+    assert found.runs("fixed") == DATA["arms"]["fixed"]
+    assert found.values("fixed", "loss") == [0.5, 1.5, 2.5]
+    assert found.values("fixed", "accuracy 12") == [0.0, 0.25, 0.5]
+    assert found.curve("fixed", "accuracy") == {3: [0.75] * 3, 12: [0.0, 0.25, 0.5]}
+
+
+def test_results_are_found_in_the_folder_or_by_going_up(tmp_path, monkeypatch):
+    folder = tmp_path / "book" / "experiments" / "results"
+    folder.mkdir(parents=True)
+    (folder / "crossing.json").write_text(json.dumps(DATA), encoding="utf-8")
+    below = tmp_path / "my" / "notes"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert results("crossing").data == results("crossing", folder).data == DATA
+
+
+@pytest.mark.rejects
+def test_results_that_there_are_not_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="in or above the current folder"):
+        results("crossing")
+    (tmp_path / "crossing.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"are \['crossing'\], got 'vision'"):
+        results("vision", tmp_path)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("read", [Results.runs, Results.values, Results.curve])
+def test_an_arm_that_there_is_not_is_named(read):
+    arguments = () if read is Results.runs else ("accuracy",)
+    with pytest.raises(ValueError, match=r"arms are \['fixed', 'additive'\], got 'hard'"):
+        read(Results(DATA), "hard", *arguments)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("measure", ["speed", "accuracy 7", "loss 3", "accuracy"])
+def test_a_measurement_that_there_is_not_is_named(measure):
+    with pytest.raises(ValueError, match=rf"\['accuracy', 'loss', 'seed'\], got '{measure}'"):
+        Results(DATA).values("fixed", measure)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("measure", ["speed", "loss"])
+def test_a_curve_that_there_is_not_is_named(measure):
+    with pytest.raises(ValueError, match=f"got '{measure}'"):
+        Results(DATA).curve("fixed", measure)

@@ -1,0 +1,179 @@
+import ast
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from minattn import recurrent, translation
+from minattn.display import Progress, show, show_source
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    stream = Terminal()
+    seen = SimpleNamespace(
+        stderr=stream, modules=sys.modules
+    )  # pytest keeps the real one to itself
+    monkeypatch.setattr("minattn.display.sys", seen)
+    return stream
+
+
+@pytest.fixture
+def watched(notebook, monkeypatch):
+    """Be a notebook with a person before it: only such a one allows input."""
+    parent = {"content": {"allow_stdin": True}}
+    monkeypatch.setattr(type(notebook), "get_parent", lambda self: parent, raising=False)
+    return notebook
+
+
+def documented(x):
+    """Say what it does.
+
+    And more.
+    """
+    y = """not a docstring"""
+    return x, y
+
+
+class Documented:
+    """Say what it is."""
+
+    size = 3
+
+    def method(self):
+        """Say what it does."""
+        return self.size
+
+
+# Showing
+
+
+def test_outside_a_notebook_the_text_is_printed(capsys):
+    show("a < b", html="<b>a</b>", metadata={"minattn": 1})
+    assert capsys.readouterr().out == "a < b\n"
+
+
+def test_in_a_notebook_text_html_and_metadata_are_kept(notebook):
+    show("a < b", html="<b>a &lt; b</b>", metadata={"minattn": {"claim": "a"}})
+    (output,) = notebook.outputs
+    assert output["data"] == {"text/plain": "a < b", "text/html": "<b>a &lt; b</b>"}
+    assert output["metadata"] == {"minattn": {"claim": "a"}}
+
+
+def test_in_a_notebook_a_text_alone_stays_a_text(notebook):
+    show("only text")
+    assert notebook.outputs[0]["data"] == {"text/plain": "only text"}
+
+
+# Source code
+
+
+def test_source_is_shown_without_its_docstring(capsys):
+    show_source(documented)
+    assert capsys.readouterr().out == (
+        'def documented(x):\n    y = """not a docstring"""\n    return x, y\n'
+    )
+
+
+def test_source_of_a_class_is_shown_without_any_docstring(capsys):
+    show_source(Documented)
+    assert capsys.readouterr().out == (
+        "class Documented:\n    size = 3\n\n    def method(self):\n        return self.size\n"
+    )
+
+
+def test_source_of_a_method_is_moved_to_the_margin(capsys):
+    show_source(Documented.method)
+    assert capsys.readouterr().out == "def method(self):\n    return self.size\n"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        recurrent.gru_step,
+        recurrent.RecurrentTranslator,
+        translation.Translator,
+        translation.Memory,
+        recurrent,
+    ],
+    ids=["function", "class", "abstract class", "tuple", "module"],
+)
+def test_what_is_shown_is_python_that_does_the_same(thing, capsys):
+    show_source(thing)
+    shown = ast.parse(capsys.readouterr().out)
+    assert shown.body
+    for node in ast.walk(shown):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            assert node.body
+            assert ast.get_docstring(node) is None
+
+
+def test_in_a_notebook_source_is_coloured_and_kept_as_text_too(notebook):
+    show_source(documented)
+    (output,) = notebook.outputs
+    assert output["data"]["text/plain"].startswith("def documented(x):\n")
+    assert '<div class="package-source"><div class="highlight">' in output["data"]["text/html"]
+
+
+# Progress
+
+
+def test_where_nobody_watches_only_the_last_line_is_written(capsys):
+    line = Progress()
+    line.update("step 1")
+    line.update("step 2")
+    line.done("done")
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def test_in_a_terminal_the_line_lives_and_the_last_one_stays(terminal, capsys):
+    line = Progress()
+    line.update("step 1")
+    line.update("step 2")
+    assert terminal.getvalue() == "\r\x1b[Kstep 1\r\x1b[Kstep 2"
+    line.done("done")
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_progress_that_is_not_wanted_live_is_not_live(terminal, capsys):
+    line = Progress(live=False)
+    line.update("step 1")
+    line.done("done")
+    assert terminal.getvalue() == ""
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_a_notebook_that_is_only_executed_keeps_one_line(notebook):
+    line = Progress()
+    line.update("step 1")
+    line.update("step 2")
+    line.done("done")
+    assert [output["data"] for output in notebook.outputs] == [{"text/plain": "done"}]
+
+
+def test_a_notebook_that_is_watched_keeps_one_line_and_changes_it(watched):
+    line = Progress()
+    line.update("step 1")
+    line.update("step 2")
+    line.done("done")
+    assert [output["data"]["text/plain"] for output in watched.outputs] == [
+        "step 1",
+        "step 2",
+        "done",
+    ]
+    first, *changes = watched.outputs
+    assert not first.get("update")
+    assert all(output["update"] for output in changes)
+    assert len({output["transient"]["display_id"] for output in watched.outputs}) == 1
+
+
+def test_a_short_run_in_a_watched_notebook_keeps_its_last_line(watched):
+    Progress().done("done")
+    assert [output["data"] for output in watched.outputs] == [{"text/plain": "done"}]

@@ -1,0 +1,110 @@
+"""The table of contents is the import graph: chapters, notebooks, modules and contract agree."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+import claims_page
+import notebooks
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = notebooks.chapters(ROOT)
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def layers():
+    """The modules of the contract, bottom to top; on top the support modules, as a set."""
+    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
+    support, *chapters = contract["layers"]
+    return chapters[::-1], set(support.split(" : "))
+
+
+def front_matter(chapter):
+    return notebooks.from_source(chapter).metadata.minattn
+
+
+def test_the_table_of_contents_lists_every_chapter_in_order():
+    listed = [path.stem for path in claims_page.notebooks_in_order(ROOT)]
+    assert listed == [chapter.stem for chapter in CHAPTERS]
+
+
+def test_the_table_of_contents_names_only_what_is_there():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for name in claims_page.files_in_order(toc):
+        assert list(ROOT.glob(f"{name}.*")), name
+
+
+def test_chapters_bring_modules_in_the_order_of_the_contract():
+    brought = [module for chapter in CHAPTERS for module in front_matter(chapter).modules]
+    modules, _ = layers()
+    assert ["display", *brought] == modules
+
+
+def test_every_module_of_the_package_is_in_the_contract():
+    there = {p.stem for p in (ROOT / "minattn").iterdir() if re.fullmatch(r"[a-z]\w*", p.stem)}
+    modules, support = layers()
+    assert there == set(modules) | support
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_a_chapter_tells_its_minutes_and_uses_nothing_of_later_chapters(chapter):
+    ours = front_matter(chapter)
+    assert 1 <= ours.minutes <= 60
+    known = set(layers()[1]) | {"display"}
+    for earlier in CHAPTERS[: CHAPTERS.index(chapter) + 1]:
+        known |= set(front_matter(earlier).modules)
+    for module in imported(notebooks.from_source(chapter)):
+        assert module in known, f"{chapter.stem} uses minattn.{module} before its chapter"
+
+
+def imported(notebook: nbformat.NotebookNode):
+    """Names of the modules of minattn that a notebook imports."""
+    found = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        plain = "\n".join(
+            line for line in cell.source.splitlines() if not re.match(r"\s*[%!]", line)
+        )
+        for node in ast.walk(ast.parse(plain)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module == "minattn":
+                names = [f"minattn.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            else:
+                continue
+            found |= {name.split(".")[1] for name in names if name.startswith("minattn.")}
+    return found
+
+
+def test_the_package_needs_only_what_it_declares():
+    declared = {re.split(r"[<>=!~ ]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
+    # Shown in a notebook, where both are there; and what matplotlib is made of.
+    known = declared | {"IPython", "pygments", "cycler"}
+    for path in (ROOT / "minattn").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            else:
+                continue
+            for name in {name.split(".")[0] for name in names}:
+                outside = name not in sys.stdlib_module_names and name != "minattn"
+                assert not outside or name in known, f"{path.name} imports {name}"
+
+
+def test_pins_satisfy_the_ranges_of_the_package():
+    pins = dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.txt").read_text()))
+    for line in PYPROJECT["project"]["dependencies"]:
+        name, least = re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups()
+        number = [int(part) for part in re.findall(r"\d+", pins[name])]
+        assert number >= [int(part) for part in least.split(".")], line

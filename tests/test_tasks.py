@@ -1,0 +1,277 @@
+import random
+import re
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from num2words import num2words
+
+from minattn.tasks import Example, gold_alignment, number_example, number_words, reversal
+from minattn.tasks.german_numbers import MAX_DIGITS
+from minattn.vocabulary import EOS
+
+
+def table(text):
+    return {word: int(value) for word, value in (entry.split("=") for entry in text.split())}
+
+
+# What the words mean, written by hand: the package reads roles off the digits and never the words.
+GERMAN = table("""
+    und=0 eins=1 ein=1 eine=1 zwei=2 drei=3 vier=4 fünf=5 sechs=6 sieben=7 acht=8 neun=9 zehn=10
+    elf=11 zwölf=12 dreizehn=13 vierzehn=14 fünfzehn=15 sechzehn=16 siebzehn=17 achtzehn=18
+    neunzehn=19 zwanzig=20 dreißig=30 vierzig=40 fünfzig=50 sechzig=60 siebzig=70 achtzig=80
+    neunzig=90 hundert=100 tausend=1_000 Million=1_000_000 Millionen=1_000_000
+    Milliarde=1_000_000_000 Milliarden=1_000_000_000
+""")
+ENGLISH = table("""
+    and=0 one=1 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12
+    thirteen=13 fourteen=14 fifteen=15 sixteen=16 seventeen=17 eighteen=18 nineteen=19 twenty=20
+    thirty=30 forty=40 fifty=50 sixty=60 seventy=70 eighty=80 ninety=90 hundred=100 thousand=1_000
+    million=1_000_000 billion=1_000_000_000
+""")
+
+SMALL = {
+    "numbers": lambda seed: number_words(300, 20, max_digits=5, seed=seed),
+    "letters": lambda seed: reversal(300, 20, min_length=2, max_length=5, n_symbols=11, seed=seed),
+}
+numbers = st.integers(1, MAX_DIGITS).flatmap(lambda n: st.integers(10 ** (n - 1), 10**n - 1))
+
+
+def value_of(words, meaning):
+    """Work out a number from its words."""
+    total = group = 0
+    for word in words:
+        value = meaning[word]
+        if value == 100:
+            group *= 100
+        elif value >= 1000:
+            total, group = total + group * value, 0
+        else:
+            group += value
+    return total + group
+
+
+def places(words, meaning):
+    """Say for each word with a meaning: of which group of digits, what, and whether it counts hundreds."""
+    found, scale = {}, 1
+    for position in reversed(range(len(words))):
+        value = meaning[words[position]]
+        scale = value if value >= 1000 else scale
+        counts_hundreds = position + 1 < len(words) and meaning[words[position + 1]] == 100
+        if value:
+            found[scale, value, counts_hundreds] = position
+    return found
+
+
+def check_spelling(number):
+    example = number_example(number)
+    assert "".join(example.source) == num2words(number, lang="de").replace(" ", "")
+    assert " ".join(example.target) == re.sub("[-,]", " ", num2words(number, lang="en")).replace(
+        "  ", " "
+    )
+
+
+def check_alignment(number):
+    example = number_example(number)
+    german, english = places(example.source, GERMAN), places(example.target, ENGLISH)
+    assert german.keys() == english.keys()
+    expected = [None] * len(example.target)
+    for place, position in english.items():
+        expected[position] = german[place]
+    assert list(example.alignment) == expected
+
+
+def test_all_numbers_below_ten_thousand_are_spelled_as_num2words_does():
+    for number in range(1, 10_000):
+        check_spelling(number)
+
+
+@pytest.mark.parametrize("scale", [10**6, 10**9])
+def test_every_group_of_three_digits_is_spelled_as_num2words_does(scale):
+    for group in range(1, 1000):
+        check_spelling(group * scale)
+
+
+@given(numbers)
+def test_big_numbers_are_spelled_as_num2words_does(number):
+    check_spelling(number)
+
+
+@given(numbers)
+def test_the_words_of_both_languages_have_the_value_of_the_number(number):
+    example = number_example(number)
+    assert value_of(example.source, GERMAN) == value_of(example.target, ENGLISH) == number
+    assert example.length == len(str(number))
+
+
+def test_every_number_below_ten_thousand_is_aligned_by_the_meaning_of_its_words():
+    for number in range(1, 10_000):
+        check_alignment(number)
+
+
+@given(numbers)
+def test_big_numbers_are_aligned_by_the_meaning_of_their_words(number):
+    check_alignment(number)
+
+
+def test_an_alignment_crosses_where_german_says_the_units_first():
+    example = number_example(2_000_723)
+    assert example.source == ("zwei", "Millionen", "sieben", "hundert", "drei", "und", "zwanzig")
+    assert example.target == ("two", "million", "seven", "hundred", "and", "twenty", "three")
+    assert example.alignment == (0, 1, 2, 3, None, 6, 4)
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("seed", range(5))
+def test_no_held_out_example_is_ever_in_the_training_data(make, seed):
+    task = make(seed)
+    assert not {e.source for e in task.train} & {e.source for e in task.held_out}
+    assert not {e.target for e in task.train} & {e.target for e in task.held_out}
+    assert len({e.source for e in task.held_out}) == len(task.held_out)
+
+
+def test_even_half_of_all_numbers_held_out_leaves_no_leak():
+    task = number_words(3000, 450, max_digits=3)
+    held_out = {e.source for e in task.held_out}
+    seen = {e.source for e in task.train}
+    assert len(held_out) == 450
+    assert not seen & held_out
+    assert (
+        len({e for e in seen if value_of(e, GERMAN) >= 100}) > 350
+    )  # the other half is trained on
+
+
+def test_even_half_of_all_lists_held_out_leaves_no_leak():
+    task = reversal(500, 8, min_length=4, max_length=4, n_symbols=2)
+    assert len({e.source for e in task.held_out}) == 8
+    assert len({e.source for e in task.train}) == 8
+    assert not {e.source for e in task.train} & {e.source for e in task.held_out}
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_a_seed_makes_the_same_task_again_and_another_seed_another_one(make):
+    one, again, other = make(3), make(3), make(4)
+    assert (one.train, one.held_out) == (again.train, again.held_out)
+    assert one.train != other.train
+    assert one.held_out != other.held_out
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_making_a_task_leaves_the_global_random_numbers_alone(make, unchecked):
+    before = random.getstate(), torch.get_rng_state()
+    make(0)
+    assert random.getstate() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_every_task_has_one_shape(make):
+    task = make(0)
+    for example in (*task.train, *task.held_out):
+        assert isinstance(example, Example)
+        assert len(example.alignment) == len(example.target)
+        assert all(p is None or 0 <= p < len(example.source) for p in example.alignment)
+        aligned = [p for p in example.alignment if p is not None]
+        assert len(set(aligned)) == len(aligned)
+    batch = task.batch(task.held_out)
+    assert batch.source.shape[0] == batch.target_in.shape[0] == len(task.held_out)
+    assert task.source.decode(batch.source[7].tolist()) == list(task.held_out[7].source)
+    assert task.target.decode(batch.target_out[7].tolist()) == list(task.held_out[7].target)
+    assert batch.source[0, len(task.held_out[0].source)] == EOS
+
+
+@pytest.mark.parametrize("make", SMALL.values(), ids=SMALL)
+def test_every_length_is_held_out_and_trained_equally_often(make):
+    task = make(0)
+    held_out = Counter(e.length for e in task.held_out)
+    train = Counter(e.length for e in task.train)
+    assert set(held_out.values()) == {20}
+    assert len(set(train.values())) == 1
+    assert set(held_out) <= set(train)
+    assert [len(task.held_out_of(n)) for n in held_out] == list(held_out.values())
+    assert all(e.length == 4 for e in task.held_out_of(4))
+
+
+def test_the_task_of_the_book_has_two_hundred_held_out_numbers_of_every_length_from_three_digits():
+    task = number_words(n_train=24)
+    assert Counter(e.length for e in task.held_out) == dict.fromkeys(range(3, 13), 200)
+    assert Counter(e.length for e in task.train) == dict.fromkeys(range(1, 13), 2)
+    assert set(task.source.tokens[3:]) == set(GERMAN)
+    assert set(task.target.tokens[3:]) == set(ENGLISH)
+
+
+def test_reversal_says_the_list_backwards_and_is_aligned_backwards():
+    for example in SMALL["letters"](0).train:
+        n = example.length
+        assert len(example.source) == n
+        assert example.target == tuple(reversed(example.source))
+        assert [example.source[p] for p in example.alignment] == list(example.target)
+        assert example.alignment == tuple(range(n))[::-1]
+
+
+def test_gold_alignments_are_padded_with_minus_one():
+    examples = [number_example(723), number_example(5), number_example(47)]
+    expected = [[0, 1, -1, 4, 2], [0, -1, -1, -1, -1], [2, 0, -1, -1, -1]]
+    assert gold_alignment(examples).tolist() == expected
+    assert gold_alignment(examples).dtype == torch.int64
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("number", [0, -7, 10**12, True])
+def test_a_number_out_of_range_is_named(number):
+    with pytest.raises(ValueError, match=rf"whole number in 1\.\.999999999999, got {number}"):
+        number_example(number)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_digits": 2}, r"max_digits must be in 3\.\.12, got 2"),
+        ({"max_digits": 13}, r"max_digits must be in 3\.\.12, got 13"),
+        ({"n_train": 0}, "n_train must be at least 1, got 0"),
+        ({"n_held_out_per_length": 0}, r"in 1\.\.450 .* got 0"),
+        ({"n_held_out_per_length": 451}, r"in 1\.\.450 .* got 451"),
+    ],
+)
+def test_number_words_rejects(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        number_words(**arguments)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_length": 0}, "1 <= min_length <= max_length, got 0, 20"),
+        ({"min_length": 7, "max_length": 5}, "got 7, 5"),
+        ({"n_symbols": 1}, r"n_symbols must be in 2\.\.26, got 1"),
+        ({"n_symbols": 27}, r"n_symbols must be in 2\.\.26, got 27"),
+        ({"n_train": 0}, "n_train must be at least 1, got 0"),
+        ({"n_held_out_per_length": 0}, r"in 1\.\.8788 .* got 0"),
+        ({"n_symbols": 2, "min_length": 4}, r"in 1\.\.8 \(half of the 2\*\*4 .* got 50"),
+    ],
+)
+def test_reversal_rejects(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        reversal(**arguments)
+
+
+@pytest.mark.rejects
+def test_a_length_that_is_not_held_out_is_named():
+    with pytest.raises(ValueError, match=r"are \[3, 4, 5\], got 2"):
+        SMALL["numbers"](0).held_out_of(2)
+
+
+@pytest.mark.rejects
+def test_an_alignment_of_another_length_than_the_target_is_rejected():
+    with pytest.raises(ValueError, match="got 1 entries for 2 tokens"):
+        Example(("drei", "und", "zwanzig"), ("twenty", "three"), (2,), 2)
+
+
+@pytest.mark.rejects
+def test_a_gold_alignment_of_nothing_is_rejected():
+    with pytest.raises(ValueError, match="at least one example, got none"):
+        gold_alignment([])

@@ -1,0 +1,316 @@
+import copy
+import math
+
+import pytest
+import torch
+from strategies import ROUNDING, Phrasebook, built, normal
+from torch import nn
+from torch.testing import assert_close
+
+from minattn import training
+from minattn.alignment import AdditiveAttention
+from minattn.recurrent import RecurrentTranslator
+from minattn.tasks import Example, Task, reversal
+from minattn.training import evaluate, fit, mean_accuracy, seeded, token_loss
+from minattn.vocabulary import PAD, Vocabulary
+
+TASK = reversal(n_train=40, n_held_out_per_length=3, min_length=2, max_length=4, n_symbols=5)
+
+
+def small(seed=0, dropout=0.0, dtype=torch.float32):
+    def make():
+        return RecurrentTranslator(
+            8,
+            8,
+            d_model=10,
+            attend=AdditiveAttention(10, 10, 7),
+            bidirectional=True,
+            dropout=dropout,
+        )
+
+    return built(make, seed).to(dtype)
+
+
+def weights(model):
+    return copy.deepcopy(list(model.state_dict().values()))
+
+
+def identical(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+# The loss
+
+
+def test_the_loss_is_the_mean_over_the_tokens_that_are_not_padding():
+    logits = normal(3, 5, 7)
+    target_out = torch.tensor([[3, 4, 6, 5, 2], [6, 2, 0, 0, 0], [3, 3, 2, 0, 0]])
+    losses = []
+    for row, answers in zip(logits.tolist(), target_out.tolist(), strict=True):
+        for scores, answer in zip(row, answers, strict=True):
+            if answer != PAD:
+                losses.append(math.log(sum(math.exp(s) for s in scores)) - scores[answer])
+    assert len(losses) == 10
+    expected = torch.tensor(sum(losses) / len(losses), dtype=torch.float64)
+    assert_close(token_loss(logits, target_out), expected, **ROUNDING)
+
+
+def test_logits_at_padding_do_not_change_the_loss_and_get_no_gradient():
+    target_out = torch.tensor([[3, 2, 0], [4, 5, 2]])
+    logits, other = normal(2, 3, 7).requires_grad_(), normal(2, 3, 7)
+    other[0, 2] = 1e3
+    loss = token_loss(logits, target_out)
+    assert_close(token_loss(other, target_out), loss, **ROUNDING)
+    loss.backward()
+    assert_close(logits.grad[0, 2], torch.zeros(7).double(), rtol=0, atol=0)
+
+
+def test_logits_that_know_nothing_cost_the_logarithm_of_the_vocabulary():
+    loss = token_loss(torch.zeros(2, 3, 7), torch.tensor([[3, 2, 0], [4, 5, 2]]))
+    assert_close(loss, torch.tensor(math.log(7)))
+
+
+@pytest.mark.rejects
+def test_a_loss_of_nothing_but_padding_is_rejected():
+    with pytest.raises(ValueError, match="not padding, got none"):
+        token_loss(torch.zeros(2, 3, 7), torch.zeros(2, 3).long())
+
+
+# Seeds
+
+
+def test_a_seed_decides_what_is_drawn_inside_and_changes_nothing_outside():
+    before = torch.get_rng_state()
+    with seeded(3):
+        first = torch.rand(5)
+    with seeded(3):
+        again = torch.rand(5)
+    with seeded(4):
+        other = torch.rand(5)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_random_numbers_outside_come_back_after_an_error_too():
+    before = torch.get_rng_state()
+    with pytest.raises(KeyError), seeded(3):
+        torch.rand(5)
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Training
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_others():
+    models = [small(dropout=0.3) for _ in range(3)]
+    losses = [
+        fit(model, TASK, steps=7, batch_size=13, seed=seed, progress=False)
+        for model, seed in zip(models, (1, 1, 2), strict=True)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+    assert identical(weights(models[0]), weights(models[1]))
+    assert not identical(weights(models[0]), weights(models[2]))
+
+
+def test_training_leaves_the_global_random_numbers_alone():
+    before = torch.get_rng_state()
+    fit(small(dropout=0.3), TASK, steps=3, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_lowers_the_loss_and_returns_the_loss_of_every_step():
+    model = small()
+    losses = fit(model, TASK, steps=60, batch_size=20, learning_rate=1e-2, progress=False)
+    assert len(losses) == 60
+    batch = TASK.batch(TASK.train)
+    last = token_loss(model(batch.source, batch.target_in), batch.target_out).item()
+    assert last < losses[0] / 1.5
+    assert sum(losses[-10:]) < sum(losses[:10]) / 1.5
+
+
+def test_the_first_loss_is_that_of_the_untrained_model():
+    model = small(dtype=torch.float64)
+    batch = TASK.batch(TASK.train)
+    expected = token_loss(model(batch.source, batch.target_in), batch.target_out).item()
+    (loss,) = fit(model, TASK, steps=1, batch_size=len(TASK.train), progress=False)
+    assert loss == pytest.approx(expected, rel=1e-12)  # the rows are in another order
+
+
+def test_a_handful_of_examples_is_learned_by_heart():
+    few = Task("few", TASK.source, TASK.target, TASK.train[:6], TASK.train[:6])
+    model = small()
+    fit(model, few, steps=150, batch_size=6, learning_rate=2e-2, progress=False)
+    assert set(evaluate(model, few).values()) == {1.0}
+
+
+def test_every_example_is_seen_once_before_any_comes_again(monkeypatch):
+    seen = []
+    select = type(TASK.batch(TASK.train)).select
+    monkeypatch.setattr(
+        "minattn.vocabulary.Batch.select",
+        lambda batch, rows: seen.append(rows) or select(batch, rows),
+    )
+    fit(small(), TASK, steps=8, batch_size=13, progress=False)
+    assert [len(rows) for rows in seen] == [13, 13, 13, 1] * 2
+    first, second = torch.cat(seen[:4]).tolist(), torch.cat(seen[4:]).tolist()
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
+
+
+def test_the_model_is_trained_in_training_mode_and_left_in_evaluation_mode():
+    model = small().eval()
+    modes = []
+    model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    fit(model, TASK, steps=2, progress=False)
+    assert modes == [True, True]
+    assert not model.training
+
+
+def test_the_learning_rate_stays_for_half_of_the_steps_and_then_falls_to_zero(monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam,
+        "step",
+        lambda self, *rest: rates.append(self.param_groups[0]["lr"]) or step(self, *rest),
+    )
+    fit(small(), TASK, steps=10, learning_rate=0.01, progress=False)
+    expected = [0.01] * 6 + [0.008, 0.006, 0.004, 0.002]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_gradient_is_clipped_before_the_step(monkeypatch):
+    norms = []
+    step = torch.optim.Adam.step
+
+    def watched(self, *rest):
+        gradients = [p.grad for group in self.param_groups for p in group["params"]]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    fit(small(), TASK, steps=3, clip=0.01, progress=False)
+    assert norms == pytest.approx([0.01] * 3, rel=1e-3)  # torch divides by the norm plus 1e-6
+
+
+class Breaking(nn.Module):
+    """Let the logits of some step of training become something else."""
+
+    def __init__(self, at, what):
+        super().__init__()
+        self.at, self.what, self.calls = at, what, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.what if self.calls == self.at else x
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("what", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_weights_from_before(what):
+    model = small()
+    model.out_proj = nn.Sequential(model.out_proj, Breaking(3, what))
+    kept = []
+    model.register_forward_pre_hook(lambda *_: kept.append(weights(model)))
+    with pytest.raises(RuntimeError, match="the loss must stay finite, got nan at step 3 of 5"):
+        fit(model, TASK, steps=5, progress=False)
+    assert identical(weights(model), kept[2])
+    assert not identical(kept[1], kept[2])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 5, "batch_size": 0}, "batch_size must be at least 1, got 0"),
+        (
+            {"steps": 5, "learning_rate": 0.0},
+            "learning_rate must be a finite number above 0, got 0.0",
+        ),
+        ({"steps": 5, "learning_rate": math.nan}, "learning_rate must be .* got nan"),
+        ({"steps": 5, "clip": -1.0}, "clip must be a finite number above 0, got -1.0"),
+        ({"steps": 5, "clip": math.inf}, "clip must be .* got inf"),
+    ],
+)
+def test_training_rejects(settings, message):
+    model = small()
+    before = weights(model)
+    with pytest.raises(ValueError, match=message):
+        fit(model, TASK, **settings)
+    assert identical(weights(model), before)
+
+
+# Progress
+
+
+def test_training_leaves_one_line_that_says_nothing_of_the_machine(capsys):
+    fit(small(), TASK, steps=40, batch_size=13, seed=7)
+    out, err = capsys.readouterr()
+    assert out == "trained 40 steps of 13 examples, seed 7\n"
+    assert err == ""
+
+
+def test_training_without_progress_is_silent(capsys):
+    fit(small(), TASK, steps=20, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_shown_now_and_then(monkeypatch):
+    lines = []
+    monkeypatch.setattr(training.Progress, "update", lambda self, text: lines.append(text))
+    losses = fit(small(), TASK, steps=45)
+    assert lines == [f"step {n} of 45, loss {losses[n - 1]:.3f}" for n in (20, 40)]
+
+
+# Measuring
+
+LETTERS = Vocabulary("abcd")
+
+
+def said(source, target):
+    return Example(tuple(source), tuple(target), (None,) * len(target), len(source))
+
+
+def ids(tokens):
+    return tuple(LETTERS.encode(list(tokens)))
+
+
+def test_a_translation_counts_when_every_token_is_right_and_none_is_missing_or_too_many():
+    examples = [
+        said("a", "b"),  # right
+        said("b", "c"),  # wrong
+        said("ab", "cd"),  # right
+        said("ba", "cd"),  # the last token is wrong
+        said("cc", "ab"),  # one too few
+        said("dd", "ab"),  # one too many
+        said("abc", "dddd"),  # nothing is said
+    ]
+    book = {
+        ids("a"): ids("b"), ids("b"): ids("d"), ids("ab"): ids("cd"), ids("ba"): ids("ca"),
+        ids("cc"): ids("a"), ids("dd"): ids("abc"),
+    }  # fmt: skip
+    model = Phrasebook(book, vocab_size=7)
+    task = Task("letters", LETTERS, LETTERS, (), tuple(examples[:2]))
+    assert evaluate(model, task, examples) == {1: 0.5, 2: 0.25, 3: 0.0}
+    assert evaluate(model, task) == {1: 0.5}
+    assert list(evaluate(model, task, examples[::-1])) == [1, 2, 3]
+
+
+def test_targets_of_any_length_have_room():
+    long = said("a", "abcd" * 20)
+    model = Phrasebook({ids("a"): ids("abcd" * 20)}, vocab_size=7)
+    assert evaluate(model, Task("long", LETTERS, LETTERS, (), (long,))) == {1: 1.0}
+
+
+def test_every_length_counts_the_same_in_the_mean():
+    assert mean_accuracy({3: 1.0, 12: 0.5, 7: 0.0}) == pytest.approx(0.5)
+
+
+@pytest.mark.rejects
+def test_measuring_nothing_is_rejected():
+    model = Phrasebook({}, vocab_size=7)
+    with pytest.raises(ValueError, match="at least one example, got none"):
+        evaluate(model, TASK, [])
