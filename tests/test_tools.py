@@ -233,6 +233,15 @@ def desk(tmp_path):
     return Desk(tmp_path)
 
 
+def test_a_copy_has_its_citations_written_out(desk):
+    text = "As {cite:t}`xu2015show` did {cite:p}`bahdanau2015neural,williams1989learning`."
+    chapter = notebook("1") | {"cells": [{"cell_type": "markdown", "metadata": {}, "source": text}]}
+    (desk.root / "notebooks/01_x.ipynb").write_text(json.dumps(chapter))
+    desk.open()
+    written = "As Xu et al. (2015) did (Bahdanau et al., 2015; Williams and Zipser, 1989)."
+    assert desk.said("01_x.ipynb") == [written]
+
+
 def test_a_copy_starts_unrun(desk):
     desk.publish("1")
     desk.open()

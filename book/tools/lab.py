@@ -2,7 +2,8 @@
 
     python book/tools/lab.py
 
-A copy starts without outputs. my/.origin.json remembers, for each copy, what its cells said when it
+A copy starts without outputs, and with its citations written out, which plain Jupyter would show as
+{cite:p}`key`. my/.origin.json remembers, for each copy, what its cells said when it
 was made. A copy whose cells still say that is unedited (having run it changes nothing) and is
 refreshed when the chapter changes. Beside an edited one, the newer chapter is laid as
 NN_name.new.ipynb, then NN_name.new2.ipynb and so on. A file nobody remembers counts as edited.
@@ -13,12 +14,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
+from pybtex.database import parse_file
+
 ROOT = Path(__file__).resolve().parents[2]
+CITATION = re.compile(r"\{cite:(?P<kind>[tp])\}`(?P<keys>[^`]+)`")
 
 
 def words(notebook: dict) -> str:
@@ -35,12 +41,31 @@ def words_of_file(path: Path) -> str | None:
 
 
 def emptied(notebook: dict) -> dict:
-    """The chapter as a reader starts it: nothing has been run."""
+    """The chapter as a reader starts it: nothing has been run, and nothing is left to Sphinx."""
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+        else:
+            text = CITATION.sub(written_out, "".join(cell["source"]))
+            cell["source"] = text.splitlines(keepends=True)
     notebook["metadata"].pop("minattn", None)
     return notebook
+
+
+def written_out(citation: re.Match[str]) -> str:
+    """Cho et al. (2014a) for {cite:t}, (Cho et al., 2014a) for {cite:p}."""
+    works = [authors_and_year(key.strip()) for key in citation["keys"].split(",")]
+    if citation["kind"] == "t":
+        return "; ".join(f"{authors} ({year})" for authors, year in works)
+    return "(" + "; ".join(f"{authors}, {year}" for authors, year in works) + ")"
+
+
+@cache
+def authors_and_year(key: str) -> tuple[str, str]:
+    work = parse_file(ROOT / "book" / "references.bib").entries[key]
+    last = [" ".join([*p.prelast_names, *p.last_names]) for p in work.persons["author"]]
+    authors = f"{last[0]} et al." if len(last) > 2 else " and ".join(last)
+    return authors, work.fields["year"]
 
 
 def write(path: Path, value: object) -> None:
