@@ -3,7 +3,7 @@
 from typing import Any
 
 from running import run_all
-from soft_attention import BATCH_SIZE, D_MODEL, STEPS
+from soft_attention import BATCH_SIZE, D_MODEL, STEPS, measure_weights
 from torch import Tensor, nn
 
 from minattn.alignment import masked_softmax, weighted_sum
@@ -48,7 +48,7 @@ def run(seed: int, attends: Any) -> dict[str, Any]:
         "mean accuracy": mean_accuracy(accuracy),
         "first loss": losses[0],
         "loss": sum(losses[-50:]) / 50,
-    }
+    } | measure_weights(model, task)
 
 
 def main() -> None:

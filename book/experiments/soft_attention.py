@@ -118,19 +118,24 @@ def run(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     if scores in ("additive", "multiplicative"):
-        batch, gold = task.batch(task.held_out), gold_alignment(task.held_out)
-        with torch.no_grad(), recording(model) as record:
-            model(batch.source, batch.target_in)
-        weights = record.weights()
-        n_target = gold.shape[1]
-        offset = (weights[:, :n_target].argmax(-1) - gold)[gold >= 0]
-        measured |= {
-            "alignment": alignment_accuracy(weights, gold),
-            "one late": (offset == 1).double().mean().item(),
-            "crossing": crossing_accuracy(weights, task),
-            "entropy": entropy(weights)[:, :n_target][gold >= 0].mean().item(),
-        }
+        measured |= measure_weights(model, task)
     return measured
+
+
+def measure_weights(model: RecurrentTranslator, task: Task) -> dict[str, float]:
+    """Measure where a model looks on the held-out numbers, under teacher forcing."""
+    batch, gold = task.batch(task.held_out), gold_alignment(task.held_out)
+    with torch.no_grad(), recording(model) as record:
+        model(batch.source, batch.target_in)
+    weights = record.weights()
+    n_target = gold.shape[1]
+    offset = (weights[:, :n_target].argmax(-1) - gold)[gold >= 0]
+    return {
+        "alignment": alignment_accuracy(weights, gold),
+        "one late": (offset == 1).double().mean().item(),
+        "crossing": crossing_accuracy(weights, task),
+        "entropy": entropy(weights)[:, :n_target][gold >= 0].mean().item(),
+    }
 
 
 def main() -> None:
