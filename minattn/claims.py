@@ -64,7 +64,7 @@ def claim(
     suffix = "" if bar == "true" else f" ({bar})"
     # Somebody who runs the cell sees the value; a stored output has to be the same on every machine.
     seen = f"measured {number:.3g}, {bar}" if is_watched() else bar
-    span = "" if bar == "true" else f' <span class="claim-bar">{escape(seen)}</span>'
+    span = "" if bar == "true" else f' <span class="claim-bar">{escape(f"({seen})")}</span>'
     show(
         f"✓ {text}{suffix}",
         html=f'<div class="claim"><span class="claim-mark">✓</span> {escape(text)}{span}</div>',

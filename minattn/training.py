@@ -48,6 +48,14 @@ def token_loss(
     return F.cross_entropy(logits.flatten(0, 1), target_out.flatten(), ignore_index=PAD)
 
 
+class Losses(list[float]):
+    """The loss of every step; shown in one line, for a cell may end with a call of ``fit``."""
+
+    def __repr__(self) -> str:
+        ends = f": {self[0]:.3f} ... {self[-1]:.3f}" if self else ""
+        return f"<{len(self)} losses{ends}>"
+
+
 def fit(
     model: Translator,
     task: Task,
@@ -58,7 +66,7 @@ def fit(
     learning_rate: float = 5e-3,
     clip: float = 1.0,
     progress: bool = True,
-) -> list[float]:
+) -> Losses:
     """Train a translator by teacher forcing with Adam.
 
     The learning rate falls linearly to zero over the last half of the steps.
@@ -95,7 +103,7 @@ def fit(
         optimizer, lambda step: min(1.0, 2 * (steps - step) / steps)
     )
     line = Progress(live=progress)
-    losses: list[float] = []
+    losses = Losses()
     model.train()
     with seeded(seed):
         for step, rows in zip(range(steps), _batches(len(data), batch_size), strict=False):

@@ -98,7 +98,7 @@ def test_a_notebook_shows_the_claim_as_html_that_is_escaped(notebook):
     data = notebook.outputs[0]["data"]
     assert data["text/plain"] == "✓ a < b & it works (at least 0.9)"
     assert "a &lt; b &amp; it works" in data["text/html"]
-    assert '<span class="claim-bar">at least 0.9</span>' in data["text/html"]
+    assert '<span class="claim-bar">(at least 0.9)</span>' in data["text/html"]
 
 
 @pytest.mark.rejects

@@ -638,3 +638,25 @@ def test_chapters_and_checkers_have_the_same_exercises():
         calls.update(found)
     # Each exercise is checked twice: the reader's own answer, and the solution.
     assert calls == dict.fromkeys(EXERCISES, 2)
+
+
+def test_a_folded_solution_is_not_taken_for_the_readers_answer(capsys):
+    def solution_softmax_rows(scores):
+        return scores.softmax(dim=1)
+
+    def softmax_rows(scores):
+        return scores.softmax(dim=1)
+
+    check("0.3", solution_softmax_rows)
+    assert "The solution passes." in capsys.readouterr().out
+    check("0.3", softmax_rows)
+    assert "Correct." in capsys.readouterr().out
+
+
+def test_an_answer_that_draws_random_numbers_gets_the_same_verdict_every_time():
+    def depends_on_keys(weights, query, key):
+        turned = key[torch.randperm(len(key))]
+        return not torch.allclose(weights(query, key), weights(query, turned))
+
+    verdicts = {judge(EXERCISES["2.7"], depends_on_keys).message for _ in range(5)}
+    assert len(verdicts) == 1

@@ -242,6 +242,17 @@ def test_a_copy_has_its_citations_written_out(desk):
     assert desk.said("01_x.ipynb") == [written]
 
 
+def test_a_copy_shows_captions_and_folds_what_the_book_folds(desk):
+    figure = cell("plot()")
+    figure["metadata"] = {"tags": ["hide-input"], "mystnb": {"figure": {"caption": "Look here."}}}
+    chapter = notebook("1") | {"cells": [figure]}
+    (desk.root / "notebooks/01_x.ipynb").write_text(json.dumps(chapter))
+    desk.open()
+    copy = json.loads((desk.root / "my/01_x.ipynb").read_text())
+    assert copy["cells"][0]["metadata"]["jupyter"] == {"source_hidden": True}
+    assert desk.said("01_x.ipynb") == ["plot()", "**Figure.** Look here."]
+
+
 def test_a_copy_starts_unrun(desk):
     desk.publish("1")
     desk.open()
@@ -466,7 +477,7 @@ def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
     assert claims_page.main([], tmp_path) == 0
     assert claims_page.main(["--check"], tmp_path) == 0
     page = (tmp_path / "book/claims.md").read_text()
-    assert "| a \\| b | >= 0.95 | 0.988 | 0.97 to 0.99, 3 seeds |" in page
+    assert "| a \\| b | >= 0.95 | 0.988 | 0.97 to 0.99, 3 runs |" in page
     assert "| it stops | == 0 |  |  |" in page
     assert page.index("## Second") < page.index("## First")
 

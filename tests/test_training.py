@@ -314,3 +314,8 @@ def test_measuring_nothing_is_rejected():
     model = Phrasebook({}, vocab_size=7)
     with pytest.raises(ValueError, match="at least one example, got none"):
         evaluate(model, TASK, [])
+
+
+def test_losses_show_themselves_in_one_line():
+    assert repr(training.Losses([2.0, 1.0, 0.5])) == "<3 losses: 2.000 ... 0.500>"
+    assert repr(training.Losses()) == "<0 losses>"

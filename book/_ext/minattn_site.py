@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).parent
 CSS_INCH = 96  # pixels
-CLAIM_BAR = re.compile(r'(<span class="claim-bar">)(at (?:least|most) )')
+CLAIM_BAR = re.compile(r'(<span class="claim-bar">\()(at (?:least|most) )')
 IMAGE = re.compile(r'<img [^>]*?src="[^"]*_images/(?P<name>[^"]+)"')
 
 # MathJax's own bundle is half as large again, for a context menu that would miss its parts offline.

@@ -22,10 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 INTRO = """\
 # Claims
 
-A claim is a sentence of the book about how attention behaves, bound to a cell that measures it. The
-cell fails if the measurement falls short of the bar, so a chapter that runs to its end proves its
-claims. *Measured* is the value when this page was made; *spread* is the range over several seeds,
-where one was measured. The bar is what has to hold on your machine too.
+A claim is a sentence of the book about how attention behaves, bound to a cell that checks it. The
+cell fails if the measurement falls short of the bar, so in a chapter that runs to its end every bar
+was met. *Measured* is the value when this page was made; *spread* is the range over several runs,
+most often five seeds, whose results are stored with the scripts that made them in
+`book/experiments`. A claim that compares such runs reads the stored results.
 
 To check them all, run `make nbval`; to check one, run its chapter. This page is made from the
 notebooks by `make notebooks`.
@@ -82,7 +83,7 @@ def row(claim: dict) -> str:
     spread = claim.get("spread") or []
     if spread:
         low, high = figure(min(spread)), figure(max(spread))
-        spread_text = f"{low} to {high}, {len(spread)} seeds"
+        spread_text = f"{low} to {high}, {len(spread)} runs"
     else:
         spread_text = ""
     cells = [claim["claim"], claim["bar"], figure(claim.get("value")), spread_text]
@@ -98,7 +99,7 @@ def render(root: Path) -> str:
             link = f"[{title_of(notebook)}](../notebooks/{path.name})"
             table = ["| claim | bar | measured | spread |", "|---|---|---|---|", *map(row, claims)]
             parts.append(
-                f"## {title_of(notebook)}\n\nProved in {link}.\n\n" + "\n".join(table) + "\n"
+                f"## {title_of(notebook)}\n\nChecked in {link}.\n\n" + "\n".join(table) + "\n"
             )
     return "\n".join(parts)
 

@@ -2,11 +2,13 @@
 
     python book/tools/lab.py
 
-A copy starts without outputs, and with its citations written out, which plain Jupyter would show as
-{cite:p}`key`. my/.origin.json remembers, for each copy, what its cells said when it
-was made. A copy whose cells still say that is unedited (having run it changes nothing) and is
-refreshed when the chapter changes. Beside an edited one, the newer chapter is laid as
-NN_name.new.ipynb, then NN_name.new2.ipynb and so on. A file nobody remembers counts as edited.
+A copy starts without outputs, and with what only the book shows made plain: citations are written
+out, captions stand below their figures, code that the book folds is folded.
+
+my/.origin.json remembers, for each copy, what its cells said when it was made. A copy whose cells
+still say that is unedited (having run it changes nothing) and is refreshed when the chapter changes.
+Beside an edited one, the newer chapter is laid as NN_name.new.ipynb, then NN_name.new2.ipynb and so
+on. A file nobody remembers counts as edited.
 """
 
 from __future__ import annotations
@@ -45,11 +47,23 @@ def emptied(notebook: dict) -> dict:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+            if "hide-input" in cell["metadata"].get("tags", []):
+                cell["metadata"]["jupyter"] = {"source_hidden": True}
         else:
             text = CITATION.sub(written_out, "".join(cell["source"]))
             cell["source"] = text.splitlines(keepends=True)
+    notebook["cells"] = [part for cell in notebook["cells"] for part in with_caption(cell)]
     notebook["metadata"].pop("minattn", None)
     return notebook
+
+
+def with_caption(cell: dict) -> list[dict]:
+    """A figure's caption stands in its cell's metadata, where only the book shows it: give it a cell."""
+    caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption")
+    if caption is None:
+        return [cell]
+    below = {"cell_type": "markdown", "id": f"{cell['id']}-caption", "metadata": {}}
+    return [cell, below | {"source": [f"**Figure.** {caption}"]}]
 
 
 def written_out(citation: re.Match[str]) -> str:

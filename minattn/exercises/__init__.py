@@ -1,5 +1,7 @@
 """The checkers of the exercises: they know the right answer and the well-known wrong ones."""
 
+from dataclasses import replace
+
 from minattn.exercises import context_vector, soft_attention, ten_minute_check
 from minattn.exercises.core import Answer, Exercise, judge, show_verdict
 
@@ -23,7 +25,11 @@ def check(number: str, answer: Answer) -> None:
     """
     if number not in EXERCISES:
         raise ValueError(f"exercises are {', '.join(EXERCISES)}, got {number!r}")
-    show_verdict(EXERCISES[number], judge(EXERCISES[number], answer))
+    verdict = judge(EXERCISES[number], answer)
+    if verdict.kind == "correct" and getattr(answer, "__name__", "").startswith("solution_"):
+        # A reader who runs a folded solution must not take this for the verdict on their own answer.
+        verdict = replace(verdict, message="The solution passes.")
+    show_verdict(EXERCISES[number], verdict)
 
 
 __all__ = ["EXERCISES", "check"]
