@@ -1,6 +1,7 @@
 """Soft attention (chapter 2): scores, weights, one context vector for each query, and reading alignments."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -106,8 +107,28 @@ def additive_scores(
     )  # (*batch, queries, keys, d_hidden) @ v
 
 
-class AdditiveAttention(nn.Module):
-    r"""Attention with additive scores: :math:`e_{ij} = v^\top \tanh(W q_i + U k_j)`.
+class SoftAttention(nn.Module, ABC):
+    """Attention with scores of any kind: what comes after the score is always the same."""
+
+    @abstractmethod
+    def scores(
+        self, query: Float[Tensor, "batch queries d_query"], key: Float[Tensor, "batch keys d_key"]
+    ) -> Float[Tensor, "batch queries keys"]:
+        """Return the scores before the softmax."""
+
+    def forward(
+        self,
+        query: Float[Tensor, "batch queries d_query"],
+        key: Float[Tensor, "batch keys d_key"],
+        value: Float[Tensor, "batch keys d_value"],
+        mask: Mask = None,
+    ) -> Float[Tensor, "batch queries d_value"]:
+        """Attend: score, softmax over the keys, mix the values."""
+        return weighted_sum(masked_softmax(self.scores(query, key), mask), value)
+
+
+class AdditiveAttention(SoftAttention):
+    r"""Attention with additive scores: :math:`e_{ij} = v^\top \tanh(W q_i + U k_j + b)`.
 
     Args:
         d_query: width of a query.
@@ -135,18 +156,8 @@ class AdditiveAttention(nn.Module):
         """Return the scores before the softmax."""
         return additive_scores(self.q_proj(query), self.k_proj(key), self.v)
 
-    def forward(
-        self,
-        query: Float[Tensor, "batch queries d_query"],
-        key: Float[Tensor, "batch keys d_key"],
-        value: Float[Tensor, "batch keys d_value"],
-        mask: Mask = None,
-    ) -> Float[Tensor, "batch queries d_value"]:
-        """Attend: score, softmax over the keys, mix the values."""
-        return weighted_sum(masked_softmax(self.scores(query, key), mask), value)
 
-
-class MultiplicativeAttention(nn.Module):
+class MultiplicativeAttention(SoftAttention):
     r"""Attention with multiplicative scores: :math:`e_{ij} = q_i^\top W k_j / \tau` (Luong's "general").
 
     Args:
@@ -177,16 +188,6 @@ class MultiplicativeAttention(nn.Module):
     ) -> Float[Tensor, "batch queries keys"]:
         """Return the scores before the softmax."""
         return dot_scores(query, self.k_proj(key)) / self.temperature
-
-    def forward(
-        self,
-        query: Float[Tensor, "batch queries d_query"],
-        key: Float[Tensor, "batch keys d_key"],
-        value: Float[Tensor, "batch keys d_value"],
-        mask: Mask = None,
-    ) -> Float[Tensor, "batch queries d_value"]:
-        """Attend: score, softmax over the keys, mix the values."""
-        return weighted_sum(masked_softmax(self.scores(query, key), mask), value)
 
 
 def uniform_attention(
