@@ -208,10 +208,10 @@ def uniform_attention(
 
 def attention_weights(
     attend: Attend,
-    query: Float[Tensor, "batch queries d_query"],
-    key: Float[Tensor, "batch keys d_key"],
-    mask: Mask = None,
-) -> Float[Tensor, "batch queries keys"]:
+    query: Float[Tensor, "*#batch queries d_query"],
+    key: Float[Tensor, "*#batch keys d_key"],
+    mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+) -> Float[Tensor, "*#batch queries keys"]:
     """Find the weights of any attend by handing it the identity matrix as values.
 
     The output is weights times values, so with the identity as values the output is the weights. This works
@@ -221,8 +221,8 @@ def attention_weights(
     >>> attention_weights(uniform_attention, torch.zeros(1, 1, 3), torch.zeros(1, 4, 3))
     tensor([[[0.2500, 0.2500, 0.2500, 0.2500]]])
     """
-    identity = torch.eye(key.shape[1], dtype=key.dtype, device=key.device)
-    return attend(query, key, identity.expand(key.shape[0], -1, -1), mask)
+    identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device)
+    return attend(query, key, identity.expand(*key.shape[:-2], -1, -1), mask)
 
 
 def with_temperature(attend: Attend, temperature: float) -> Attend:

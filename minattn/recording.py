@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from minattn.alignment import attention_weights
+from minattn.masks import Mask, to_bool
 from minattn.recurrent import Attend
 
 
@@ -15,20 +17,21 @@ class Recording:
     """The weights that were recorded.
 
     ``calls`` holds, for each submodule that attends ("" is the model itself), the weights of every call in
-    order, each of shape (batch, queries, keys).
+    order, each of shape (..., queries, keys).
     """
 
     def __init__(self) -> None:
         self.calls: dict[str, list[Tensor]] = {}
 
-    def weights(self, name: str | None = None) -> Float[Tensor, "batch queries keys"]:
+    def weights(self, name: str | None = None) -> Float[Tensor, "*batch queries keys"]:
         """Return the weights of one submodule, its calls joined along the queries.
 
         Args:
             name: the submodule's name; may be left out where only one attends.
 
         Raises:
-            RuntimeError: if nothing was recorded under that name, or the name is needed.
+            RuntimeError: if nothing was recorded under that name, the name is needed, or the calls do not fit
+                together (a model that writes sees one key more in every call; ``calls`` has them one by one).
         """
         if not self.calls:
             raise RuntimeError("nothing was recorded: run the model inside the with block")
@@ -38,6 +41,11 @@ class Recording:
         if name not in self.calls:
             raise RuntimeError(
                 f"the submodules that attended are {sorted(self.calls)}, got {name!r}"
+            )
+        keys = sorted({weights.shape[-1] for weights in self.calls[name]})
+        if len(keys) > 1:
+            raise RuntimeError(
+                f"calls with one number of keys can be joined, got {keys}: see calls"
             )
         return torch.cat(self.calls[name], dim=-2)
 
@@ -58,11 +66,9 @@ def recording(model: nn.Module) -> Iterator[Recording]:
     record = Recording()
 
     def recorder(attend: Attend, name: str) -> Attend:
-        def recorded(
-            query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
-        ) -> Tensor:
+        def recorded(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
             with torch.no_grad():
-                weights = attention_weights(attend, query, key, mask)
+                weights = attention_weights(attend, query, key, _bool_mask(mask, query, key))
             record.calls.setdefault(name, []).append(weights)
             return attend(query, key, value, mask)
 
@@ -83,8 +89,40 @@ def attending(model: nn.Module, change: Callable[[Attend], Attend]) -> Iterator[
     Raises:
         ValueError: if no part of the model attends.
     """
-    with _rewired(model, lambda attend, name: change(attend)):
+
+    def changed(attend: Attend, name: str) -> Attend:
+        new = change(attend)
+        if isinstance(new, nn.Module):
+            return _WithBoolMask(new)
+
+        def with_bool_mask(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+            return new(query, key, value, _bool_mask(mask, query, key))
+
+        return with_bool_mask
+
+    with _rewired(model, changed):
         yield
+
+
+class _WithBoolMask(nn.Module):
+    """Hand a mask to an attend as a tensor."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        output: Tensor = self.inner(query, key, value, _bool_mask(mask, query, key))
+        return output
+
+
+def _bool_mask(mask: Mask, query: Tensor, key: Tensor) -> Tensor | None:
+    """Turn a description into a tensor, for attends that know only tensors."""
+    if mask is None:
+        return None
+    batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    shape = (*batch, query.shape[-2], key.shape[-2])
+    return to_bool(mask, shape, query.device).expand(shape)
 
 
 @contextmanager
@@ -93,7 +131,7 @@ def _rewired(model: nn.Module, rewire: Callable[[Attend, str], Attend]) -> Itera
     owners = [
         (name, part)
         for name, part in model.named_modules()
-        if callable(getattr(part, "attend", None))
+        if callable(getattr(part, "attend", None)) and not _attends_within(part.attend)
     ]
     if not owners:
         raise ValueError(
@@ -109,6 +147,13 @@ def _rewired(model: nn.Module, rewire: Callable[[Attend, str], Attend]) -> Itera
             _set_attend(part, attend)
             # In their old order: an optimizer made later sees the same parameters in the same places.
             part._modules = {name: part._modules[name] for name in order}
+
+
+def _attends_within(attend: object) -> bool:
+    """Say whether an attend is a layer that projects and hands on to an attend of its own."""
+    return isinstance(attend, nn.Module) and any(
+        callable(getattr(part, "attend", None)) for part in attend.modules()
+    )
 
 
 def _set_attend(part: nn.Module, attend: Attend) -> None:

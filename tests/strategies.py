@@ -1,13 +1,14 @@
 """What several tests share: tensors from a seed, every kind of attend, and inputs drawn for laws."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from minattn import alignment, recurrent
+from minattn import alignment, dot_product, recurrent
+from minattn.masks import Mask, to_bool
 from minattn.translation import Memory, State, Translator
 from minattn.vocabulary import BOS, EOS, PAD, token_mask
 
@@ -48,6 +49,8 @@ WEIGHTED: dict[str, Callable[[int], Attend]] = {
     "multiplicative": lambda d: built(lambda: alignment.MultiplicativeAttention(d, d)),
     "gaussian": lambda d: gaussian_attention,
     "dot": lambda d: dot_attention,
+    "scaled dot": lambda d: dot_product.attend,
+    "fused": lambda d: dot_product.fused_attend,
     "uniform": lambda d: alignment.uniform_attention,
     "tempered": lambda d: alignment.with_temperature(dot_attention, 0.5),
     "hard": lambda d: alignment.hard(dot_attention),
@@ -61,6 +64,13 @@ EVERY: dict[str, Callable[[int], Attend]] = {
     "FinalStates": lambda d: recurrent.FinalStates(),
 }
 """Every attend there is."""
+
+
+def spelt_out(mask: Mask, shape: Sequence[int]) -> Tensor:
+    """Turn any mask into a tensor with an answer for every place of the scores."""
+    if mask is None:
+        return torch.ones(shape, dtype=torch.bool)
+    return to_bool(mask, shape).expand(shape)
 
 
 class Inputs(NamedTuple):

@@ -18,6 +18,7 @@ from strategies import (
 )
 from torch.testing import assert_close
 
+from minattn import dot_product
 from minattn.alignment import (
     AdditiveAttention,
     MultiplicativeAttention,
@@ -360,6 +361,35 @@ def test_the_weights_look_at_the_query_and_at_the_keys(make):
     weights = attention_weights(attend, QUERY, KEY)
     assert not torch.allclose(weights[:, 0], weights[:, 1])
     assert not torch.allclose(weights, attention_weights(attend, QUERY, KEY.flip(1)))
+
+
+LEADING = {
+    "none": ((), (5,)),
+    "one": ((2,), (2, 5)),
+    "two": ((2, 3), (2, 3, 5)),
+    "two, one mask row for all heads": ((2, 3), (2, 1, 5)),
+    "two, one mask for all": ((2, 3), (1, 1, 5)),
+    "three": ((2, 1, 3), (2, 1, 3, 5)),
+}
+
+
+@pytest.mark.parametrize("per_query", [True, False], ids=["a mask row each", "one for all queries"])
+@pytest.mark.parametrize(("leading", "rows"), LEADING.values(), ids=LEADING)
+@pytest.mark.parametrize(
+    "attend",
+    [dot_attention, gaussian_attention, dot_product.attend, dot_product.fused_attend],
+    ids=["dot", "gaussian", "scaled", "fused"],
+)
+def test_weights_are_found_under_any_number_of_leading_axes(attend, leading, rows, per_query):
+    query, key, value = (normal(*leading, n, d, seed=n) for n, d in ((5, 7), (11, 7), (11, 3)))
+    mask = normal(*(rows if per_query else (*rows[:-1], 1)), 11) > -0.5
+    weights = attention_weights(attend, query, key, mask)
+    assert weights.shape == (*leading, 5, 11)
+    assert_close(weights.sum(-1), torch.ones(*leading, 5).double(), **ROUNDING)
+    assert_close(weights[~mask.expand_as(weights)].sum(), torch.tensor(0.0).double(), **EXACT)
+    assert_close(weights @ value, attend(query, key, value, mask), **ROUNDING)
+    unmasked = attention_weights(attend, query, key)
+    assert_close(unmasked @ value, attend(query, key, value), **ROUNDING)
 
 
 @given(attention_inputs())

@@ -271,7 +271,9 @@ OTHER_WAYS = {
 
 
 def test_every_exercise_has_another_right_way():
-    assert OTHER_WAYS.keys() == EXERCISES.keys()
+    """Here for chapters 0 to 2; later chapters have a test file each."""
+    here = [number for number in EXERCISES if int(number.split(".")[0]) <= 2]
+    assert list(OTHER_WAYS) == here
 
 
 @pytest.mark.parametrize("number", EXERCISES)

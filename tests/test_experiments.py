@@ -19,6 +19,13 @@ ARMS = [
     ("soft_attention", "uniform, after", "mean accuracy"),
     ("soft_attention_temperature", "hard", "accuracy 12"),
     ("fake_attention", "fake, after", "mean accuracy"),
+    ("queries_keys_values", "d_k 1", "mean accuracy"),
+    ("scaling", "not divided, width 16, rate 0.003", "loss"),
+    ("self_attention", "previous token, sinusoidal, 1 layer", "alignment 1"),
+    ("length_generalization", "previous token, rotary", "long"),
+    ("language_model", "leak: no mask", "loss"),
+    ("recall", "sinusoidal, 1 layer", "second round"),
+    ("subspaces", "reversal, sinusoidal, 2 layers", "v_proj 2, letters"),
 ]
 
 

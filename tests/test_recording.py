@@ -13,8 +13,11 @@ from minattn.alignment import (
     uniform_attention,
     with_temperature,
 )
+from minattn.dot_product import DotProductAttention, fused_attend
+from minattn.masks import Causal, Padding, Window
 from minattn.recording import attending, recording
 from minattn.recurrent import RecurrentTranslator, final_state
+from minattn.self_attention import LanguageModel, SelfAttentionStack
 from minattn.translation import greedy
 from minattn.vocabulary import pad
 
@@ -124,7 +127,7 @@ def test_the_model_is_as_before_when_the_block_ends_however_it_ends(make, block,
     names = [name for name, _ in model.named_modules()]
     attributes = set(vars(model))
     try:
-        with recording(model):
+        with block(model):
             assert model.attend is not attend
             if not ends_well:
                 raise KeyError
@@ -177,6 +180,17 @@ def test_several_places_are_recorded_under_their_names():
     for name, expected in (("first", first), ("second", second)):
         again = torch.cat([expected, expected[:, :1]], dim=1)
         assert_close(record.weights(name), again.detach(), **ROUNDING)
+
+
+@pytest.mark.parametrize("leading", [(), (2, 3)], ids=["no batch", "batch and heads"])
+def test_calls_are_joined_along_the_queries_under_any_leading_axes(leading):
+    model = Pair.Part(dot_attention)
+    query, key = normal(*leading, 5, 3), normal(*leading, 7, 3, seed=1)
+    with recording(model) as record:
+        model(query, key)
+        model(query[..., 1:, :], key)
+    whole = attention_weights(dot_attention, query, key)
+    assert_close(record.weights(), torch.cat([whole, whole[..., 1:, :]], dim=-2), **ROUNDING)
 
 
 def test_a_recorded_attend_can_be_wrapped_again():
@@ -233,6 +247,173 @@ def test_a_change_to_a_module_follows_the_mode_of_the_model():
         assert_close(model(SOURCE, TARGET), plain, **ROUNDING)
 
 
+# Layers that project, and hand on to an attend of their own
+
+
+def layer():
+    return DotProductAttention(d_query=10, d_key=10, d_k=7, d_v=10)
+
+
+def test_of_an_attend_within_an_attend_only_the_innermost_is_recorded():
+    model = translator(layer)
+    plain = model(SOURCE, TARGET)
+    with recording(model) as record:
+        assert_close(model(SOURCE, TARGET), plain, **EXACT)
+    assert list(record.calls) == ["attend"]
+    query, memory = queries_by_hand(model)
+    scores = model.attend.q_proj(query) @ model.attend.k_proj(memory.states).mT / 7**0.5
+    assert_close(record.weights(), masked_softmax(scores, memory.mask[:, None]), **ROUNDING)
+
+
+def test_of_an_attend_within_an_attend_only_the_innermost_is_changed():
+    model, other = translator(layer), translator(layer)
+    other.attend.attend = hard(fused_attend)
+    with attending(model, hard):
+        assert model.attend.attend is not fused_attend
+        assert_close(model(SOURCE, TARGET), other(SOURCE, TARGET), **ROUNDING)
+
+
+def test_a_layer_deeper_inside_an_attend_is_found_too():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = layer()
+
+        def forward(self, query, key, value, mask=None):
+            return self.inner(query, key, value, mask)
+
+    model = translator(Outer)
+    with recording(model) as record:
+        model(SOURCE, TARGET)
+    assert list(record.calls) == ["attend.inner"]
+    assert record.weights().shape == (3, 7, 5)
+
+
+# Masks that are descriptions
+
+DISTINCT = torch.tensor([[5, 9, 3, 10, 2], [7, 2, 6, 0, 1], [4, 8, 2, 3, 0]])  # so none ties
+DESCRIPTIONS = {
+    "Causal": Causal(),
+    "Padding": Padding(SOURCE != 0),
+    "both": Window(before=2, after=1) & Padding(SOURCE != 0),
+    "a tensor for all rows": torch.ones(5, 5).bool().triu(),
+    "none": None,
+}
+descriptions = pytest.mark.parametrize("mask", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+
+
+def as_tensor(mask):
+    """Spell a mask out for every query of every row."""
+    if mask is None:
+        return torch.ones(3, 5, 5).bool()
+    return (mask if isinstance(mask, torch.Tensor) else mask.to_bool((3, 5, 5))).expand(3, 5, 5)
+
+
+def stack(n_layers=1):
+    return built(lambda: SelfAttentionStack(11, d_model=10, n_layers=n_layers))
+
+
+@descriptions
+def test_weights_under_a_description_are_those_under_its_tensor(mask):
+    model = stack()
+    x, (part,) = model.embedding(DISTINCT), model.layers
+    with recording(model) as record:
+        recorded = model(DISTINCT, mask)
+    assert_close(recorded, model(DISTINCT, mask), **EXACT)
+    scores = part.q_proj(x) @ part.k_proj(x).mT / 10**0.5
+    assert_close(record.weights(), masked_softmax(scores, as_tensor(mask)), **ROUNDING)
+
+
+def test_the_model_itself_still_gets_the_description():
+    # torch has a faster way for a causal mask that is not spelt out.
+    model, mask, seen = stack(), Causal(), []
+
+    def spy(query, key, value, mask=None):
+        seen.append((value.shape, mask))
+        return fused_attend(query, key, value, mask)
+
+    model.layers[0].attend = spy
+    with recording(model):
+        model(DISTINCT, mask)
+    assert [shape for shape, _ in seen] == [(3, 5, 5), (3, 5, 10)]
+    assert seen[1][1] is mask
+
+
+@descriptions
+def test_a_change_gets_a_tensor_with_the_axes_of_the_scores(mask):
+    model, seen = stack(2), []
+
+    def spying(attend):
+        return lambda query, key, value, mask=None: (
+            seen.append(mask) or attend(query, key, value, mask)
+        )
+
+    with attending(model, spying):
+        assert_close(model(DISTINCT, mask), model(DISTINCT, mask), **EXACT)
+    assert len(seen) == 4
+    for tensor in seen:
+        assert tensor is None if mask is None else torch.equal(tensor, as_tensor(mask))
+
+
+CHANGES = {
+    "hard": (hard, lambda scores: 1e9 * scores),
+    "tempered": (lambda attend: with_temperature(attend, 0.3), lambda scores: scores / 0.3),
+    "uniform": (lambda attend: uniform_attention, lambda scores: 0 * scores),
+}
+
+
+@descriptions
+@pytest.mark.parametrize(("change", "scored"), CHANGES.values(), ids=CHANGES)
+def test_a_change_that_knows_only_tensors_works_under_a_description(change, scored, mask):
+    model = stack()
+    x, (part,) = model.embedding(DISTINCT), model.layers
+    scores = scored(part.q_proj(x) @ part.k_proj(x).mT / 10**0.5)
+    weights = masked_softmax(scores, as_tensor(mask))
+    with attending(model, change), recording(model) as record:
+        output = model(DISTINCT, mask)
+    # A temperature takes a logarithm and back, which loses some digits.
+    assert_close(record.weights(), weights, rtol=1e-8, atol=1e-10)
+    assert_close(output, x + weights @ part.v_proj(x), rtol=1e-8, atol=1e-10)
+
+
+def test_one_context_vector_under_a_causal_mask_is_the_value_at_the_place_itself():
+    model = stack()
+    x = model.embedding(DISTINCT)
+    with attending(model, lambda attend: final_state):
+        assert_close(model(DISTINCT, Causal()), x + model.layers[0].v_proj(x), **ROUNDING)
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_everything_in_a_model_of_several_layers_is_as_before(block):
+    model = built(lambda: LanguageModel(13, d_model=10, n_layers=3)).eval()
+    plain, state = model(None, TARGET), list(model.state_dict())
+    parts = {name: (set(vars(part)), list(part._modules)) for name, part in model.named_modules()}
+    with block(model):
+        for part in model.stack.layers:
+            assert part.attend is not fused_attend
+    for part in model.stack.layers:
+        assert part.attend is fused_attend
+    assert list(model.state_dict()) == state
+    for name, part in model.named_modules():
+        assert (set(vars(part)), list(part._modules)) == parts[name]
+    assert_close(model(None, TARGET), plain, **EXACT)
+
+
+def test_a_change_that_fails_half_way_leaves_the_model_as_it_was():
+    model, changed = stack(3), []
+
+    def fails(attend):
+        if changed:
+            raise KeyError("the second time")
+        changed.append(attend)
+        return hard(attend)
+
+    with pytest.raises(KeyError), attending(model, fails):
+        pass
+    assert len(changed) == 1
+    assert all(part.attend is fused_attend for part in model.layers)
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_a_model_that_does_not_attend_is_rejected(block):
@@ -270,3 +451,42 @@ def test_a_name_is_needed_where_several_places_attend():
         model(normal(2, 5, 3), normal(2, 7, 3))
     with pytest.raises(RuntimeError, match=r"name one of \['first', 'second'\]"):
         record.weights()
+
+
+@pytest.mark.rejects
+def test_calls_with_more_and_more_keys_are_not_joined():
+    model = LanguageModel(11, d_model=4).double().eval()
+    with recording(model) as record:
+        greedy(model, torch.tensor([[5, 6]]), max_length=3)
+    with pytest.raises(RuntimeError, match=r"one number of keys can be joined, got \[1, 2"):
+        record.weights()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: AdditiveAttention(4, 4, 3), lambda: WeightDropout(uniform_attention, 0.5)]
+)
+def test_a_module_put_in_gets_a_mask_as_a_tensor(make):
+    model = LanguageModel(11, d_model=4).double().eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    other = torch.tensor([[5, 6, 9, 10]])
+    with attending(model, lambda attend: built(make).eval()):
+        assert_close((model(None, ids) - model(None, other))[:, :2], torch.zeros(1, 2, 11).double())
+    assert not hasattr(model.stack.layers[0].attend, "inner")
+
+
+def test_queries_that_all_rows_share_are_recorded():
+    class Learned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attend = fused_attend
+
+        def forward(self, query, x, mask):
+            return self.attend(query, x, x, mask)
+
+    query, x = normal(1, 2, 3), normal(5, 7, 3, seed=1)
+    mask = Padding(normal(5, 7, seed=2) > -1)
+    model = Learned()
+    with recording(model) as record:
+        model(query, x, mask)
+    assert record.weights().shape == (5, 2, 7)
+    assert_close(record.weights() @ x, fused_attend(query, x, x, mask))

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
 
-from minattn.tasks import Example, gold_alignment, number_example, number_words, reversal
+from minattn.tasks import (
+    Example,
+    copying,
+    gold_alignment,
+    number_example,
+    number_words,
+    previous_token,
+    read_number,
+    repetition,
+    reversal,
+)
 from minattn.tasks.german_numbers import MAX_DIGITS
 from minattn.vocabulary import EOS
 
@@ -275,3 +285,65 @@ def test_an_alignment_of_another_length_than_the_target_is_rejected():
 def test_a_gold_alignment_of_nothing_is_rejected():
     with pytest.raises(ValueError, match="at least one example, got none"):
         gold_alignment([])
+
+
+LISTS = {
+    copying: lambda n: list(range(n)),
+    previous_token: lambda n: [0, *range(n - 1)],
+    repetition: lambda n: [*range(n), *range(n)],
+}
+
+
+@pytest.mark.parametrize("make", LISTS, ids=lambda make: make.__name__)
+def test_lists_of_letters_are_answered_from_the_places_their_name_says(make):
+    task = make(300, 20, min_length=3, max_length=5, n_symbols=11, seed=1)
+    seen = {example.source for example in task.train}
+    assert {example.length for example in task.train} == {3, 4, 5}
+    for example in task.train + task.held_out:
+        assert list(example.alignment) == LISTS[make](example.length)
+        assert [example.source[place] for place in example.alignment] == list(example.target)
+    assert len(task.held_out) == 3 * 20
+    assert len(set(task.held_out)) == len(task.held_out)
+    assert not seen & {example.source for example in task.held_out}
+
+
+def test_lists_said_twice_have_no_letter_twice():
+    task = repetition(300, 20, min_length=3, max_length=5, n_symbols=7)
+    assert all(len(set(example.source)) == example.length for example in task.train)
+    assert any(len(set(example.source)) < example.length for example in copying(300, 20).train)
+
+
+@pytest.mark.rejects
+def test_repetition_rejects():
+    with pytest.raises(ValueError, match="at most n_symbols, got 8 and 7"):
+        repetition(max_length=8, n_symbols=7)
+    with pytest.raises(ValueError, match=r"in 1\.\.3 \(half of the 6 shortest lists\), got 4"):
+        repetition(10, 4, min_length=2, max_length=3, n_symbols=3)
+    assert len(repetition(10, 3, min_length=2, max_length=2, n_symbols=3).held_out) == 3
+
+
+def test_a_number_that_was_spelled_is_read():
+    for example in number_words(300, 20).train:
+        number = read_number(example.target)
+        assert number_example(number).target == example.target
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "and",
+        "hundred",
+        "three hundred twenty",  # an and is missing
+        "twenty thirty",
+        "one two",
+        "three hundred and",
+        "and three",
+        "two thousand three million",
+        "one thousand thousand",
+        "three apples",
+        "<eos>",
+    ],
+)
+def test_what_is_no_number_is_not_read(words):
+    assert read_number(words.split()) is None

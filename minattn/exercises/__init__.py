@@ -2,12 +2,24 @@
 
 from dataclasses import replace
 
-from minattn.exercises import context_vector, soft_attention, ten_minute_check
+from minattn.exercises import (
+    context_vector,
+    queries_keys_values,
+    self_attention,
+    soft_attention,
+    ten_minute_check,
+)
 from minattn.exercises.core import Answer, Exercise, judge, show_verdict
 
 EXERCISES: dict[str, Exercise] = {
     exercise.number: exercise
-    for chapter in (ten_minute_check, context_vector, soft_attention)
+    for chapter in (
+        ten_minute_check,
+        context_vector,
+        soft_attention,
+        queries_keys_values,
+        self_attention,
+    )
     for exercise in chapter.EXERCISES
 }
 """Every exercise of the book by its number."""

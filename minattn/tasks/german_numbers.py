@@ -6,6 +6,7 @@ to cross, and it is known from the digits: every word says one digit, or one pow
 
 import random
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from num2words import num2words
@@ -26,6 +27,9 @@ _ENGLISH = (
     "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
     "hundred thousand million billion and"
 ).split()
+
+_SMALL = dict(zip(_ENGLISH[:27], [*range(1, 20), *range(20, 100, 10)], strict=True))
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 # Longest first: "dreizehn" is one morpheme, not "drei" and "zehn", and "Millionen" is not "Million" and "en".
 _MORPHEME = re.compile("|".join(sorted(_GERMAN, key=len, reverse=True)))
@@ -154,3 +158,31 @@ def number_words(
         train=tuple(number_example(number) for number in train),
         held_out=tuple(number_example(number) for number in held_out),
     )
+
+
+def read_number(words: Sequence[str]) -> int | None:
+    """Read a number written in English words.
+
+    Args:
+        words: as in the targets of ``number_words``.
+
+    Returns:
+        The number; None if the words are not exactly how a number of 1 to 12 digits is written.
+
+    >>> read_number(["three", "hundred", "and", "twenty", "one"])
+    321
+    >>> read_number(["twenty", "thirty"]) is None
+    True
+    """
+    total = group = 0
+    for word in words:
+        if word in _SMALL:
+            group += _SMALL[word]
+        elif word == "hundred":
+            group *= 100
+        elif word in _SCALES:
+            total, group = total + group * _SCALES[word], 0
+    number = total + group
+    if not 0 < number < 10**MAX_DIGITS or number_example(number).target != tuple(words):
+        return None
+    return number

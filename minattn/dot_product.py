@@ -1,0 +1,307 @@
+"""Scaled dot-product attention (chapter 3): in NumPy with its gradient, in torch step by step, and fused."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from minattn.alignment import masked_softmax, weighted_sum
+from minattn.masks import Mask, to_bool, to_sdpa
+from minattn.recurrent import Attend
+
+Array = np.ndarray
+
+
+def numpy_attend(
+    query: Float[Array, "*batch queries d_k"],
+    key: Float[Array, "*batch keys d_k"],
+    value: Float[Array, "*batch keys d_v"],
+    mask: Bool[Array, "*#batch #queries keys"] | None = None,
+) -> tuple[Float[Array, "*batch queries d_v"], Float[Array, "*batch queries keys"]]:
+    r"""Attend, in NumPy.
+
+    .. math:: O = A V, \qquad A = \operatorname{softmax}(Q K^\top / \sqrt{d_k})
+
+    Args:
+        query: what is asked.
+        key: what is offered.
+        value: what is delivered.
+        mask: True where a query may attend; a query that may attend to no key gets zeros. The key of a pair
+            that is not allowed is not looked at.
+
+    Returns:
+        The output and the weights.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+        TypeError: if the mask is not bool.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+
+    >>> output, weights = numpy_attend(np.zeros((1, 2)), np.zeros((2, 2)), np.array([[1.0], [3.0]]))
+    >>> output, weights
+    (array([[2.]]), array([[0.5, 0.5]]))
+    """
+    _check_widths(query.shape, key.shape, value.shape)
+    scores = query @ np.swapaxes(key, -2, -1) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        if mask.dtype != np.bool_:
+            raise TypeError(f"a mask must be bool, True where a query may attend, got {mask.dtype}")
+        scores = np.where(mask, scores, -np.inf)
+    largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    exp = np.exp(scores - np.where(np.isinf(largest), 0, largest))
+    total = exp.sum(axis=-1, keepdims=True)
+    weights = exp / np.where(total == 0, 1, total)
+    return weights @ value, weights
+
+
+def numpy_attend_backward(
+    grad_output: Float[Array, "*batch queries d_v"],
+    query: Float[Array, "*batch queries d_k"],
+    key: Float[Array, "*batch keys d_k"],
+    value: Float[Array, "*batch keys d_v"],
+    mask: Bool[Array, "*#batch #queries keys"] | None = None,
+) -> tuple[
+    Float[Array, "*batch queries d_k"],
+    Float[Array, "*batch keys d_k"],
+    Float[Array, "*batch keys d_v"],
+]:
+    r"""Carry the gradient of a loss back through ``numpy_attend``, by hand.
+
+    With :math:`\mathrm{d}X` for the gradient with respect to :math:`X`,
+
+    .. math::
+        \mathrm{d}V &= A^\top \mathrm{d}O, \qquad \mathrm{d}A = \mathrm{d}O\, V^\top, \\
+        \mathrm{d}S_{ij} &= A_{ij} \Big( \mathrm{d}A_{ij} - \sum_k A_{ik}\, \mathrm{d}A_{ik} \Big), \\
+        \mathrm{d}Q &= \mathrm{d}S\, K / \sqrt{d_k}, \qquad \mathrm{d}K = \mathrm{d}S^\top Q / \sqrt{d_k}.
+
+    Args:
+        grad_output: the gradient with respect to the output.
+        query: as it was given to ``numpy_attend``; so are key, value and mask.
+        key: what is offered.
+        value: what is delivered.
+        mask: True where a query may attend.
+
+    Returns:
+        The gradients with respect to query, key and value.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    _, weights = numpy_attend(query, key, value, mask)
+    grad_value = np.swapaxes(weights, -2, -1) @ grad_output
+    grad_weights = grad_output @ np.swapaxes(value, -2, -1)
+    mean = (weights * grad_weights).sum(axis=-1, keepdims=True)
+    grad_scores = weights * (grad_weights - mean)
+    root = math.sqrt(query.shape[-1])
+    return grad_scores @ key / root, np.swapaxes(grad_scores, -2, -1) @ query / root, grad_value
+
+
+def attend(
+    query: Float[Tensor, "*#batch queries d_k"],
+    key: Float[Tensor, "*#batch keys d_k"],
+    value: Float[Tensor, "*#batch keys d_v"],
+    mask: Mask = None,
+    *,
+    bias: Float[Tensor, "..."] | None = None,
+    scale: float | None = None,
+) -> Float[Tensor, "*#batch queries d_v"]:
+    r"""Attend: score by the scaled dot product, softmax over the keys, mix the values.
+
+    .. math:: O = \operatorname{softmax}(Q K^\top / \sqrt{d_k} + B)\, V
+
+    Args:
+        query: what is asked.
+        key: what is offered.
+        value: what is delivered.
+        mask: True where a query may attend, or a description; a query that may attend to no key gets zeros,
+            with zero gradient.
+        bias: added to the scores; close over one (``functools.partial``) to get an attend that prefers some
+            distances. Minus infinity forbids, as the mask does.
+        scale: the factor of the scores, :math:`1 / \sqrt{d_k}` if not given.
+
+    Returns:
+        One mixture of the values for each query. NaN in a key, NaN or infinity in a value spreads to every
+        query, also to those that may not attend to it (0 times NaN is NaN).
+
+    Raises:
+        ValueError: if the shapes do not fit, or the width of query and key is 0.
+        TypeError: if the mask is not bool.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+
+    >>> attend(torch.zeros(1, 2), torch.zeros(2, 2), torch.tensor([[1.0], [3.0]]))
+    tensor([[2.]])
+    """
+    batch = _check_widths(query.shape, key.shape, value.shape)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = query @ key.transpose(-2, -1) * scale
+    scores = scores.expand(*batch, *scores.shape[-2:])
+    allowed = None if mask is None else to_bool(mask, scores.shape, scores.device)
+    if bias is not None:
+        bias = _spread(bias, scores.shape).to(scores.dtype)
+        finite = bias != -math.inf
+        scores = scores + bias.masked_fill(~finite, 0.0)
+        allowed = finite if allowed is None else allowed & finite
+    return weighted_sum(masked_softmax(scores, allowed), value.expand(*batch, *value.shape[-2:]))
+
+
+def fused_attend(
+    query: Float[Tensor, "*#batch queries d_k"],
+    key: Float[Tensor, "*#batch keys d_k"],
+    value: Float[Tensor, "*#batch keys d_v"],
+    mask: Mask = None,
+    *,
+    bias: Float[Tensor, "..."] | None = None,
+    scale: float | None = None,
+) -> Float[Tensor, "*#batch queries d_v"]:
+    """Attend as ``attend`` does, in one operation of torch that hands out no weights.
+
+    Where torch has a fused kernel for it (on a CPU: values as wide as keys), the table of all weights is never
+    made.
+
+    Args:
+        query: what is asked.
+        key: what is offered.
+        value: what is delivered.
+        mask: as for ``attend``. ``Causal()`` is handed over as torch's flag, which costs less than a tensor.
+        bias: added to the scores; minus infinity forbids.
+        scale: the factor of the scores.
+
+    Returns:
+        The same as ``attend``, but for rounding and NaN. Under ``Causal()`` torch may leave the future unread,
+        so NaN there need not spread; and a query all of whose scores are NaN may get zeros.
+
+    Raises:
+        ValueError: if the shapes do not fit, or the width of query and key is 0.
+        TypeError: if the mask is not bool.
+
+    References:
+        Dao et al. 2022 (FlashAttention), arXiv:2205.14135.
+    """
+    batch = _check_widths(query.shape, key.shape, value.shape)
+    scores_shape = (*batch, query.shape[-2], key.shape[-2])
+    attn_mask, is_causal = to_sdpa(mask, scores_shape, query.device)
+    if bias is not None:
+        allowed = None if mask is None else to_bool(mask, scores_shape, query.device)
+        bias = _spread(bias, scores_shape).to(query.dtype)
+        attn_mask = bias if allowed is None else torch.where(allowed, bias, -math.inf)
+        is_causal = False
+    if attn_mask is not None:
+        attn_mask = _four_axes(attn_mask, batch)
+    if scale is not None and scale <= 0:
+        query, scale = query * scale, 1.0  # torch masks first: 0 times minus infinity would be NaN
+    # torch has a fast kernel for exactly four axes; with three it takes a slow way without a word.
+    output = F.scaled_dot_product_attention(
+        _four_axes(query, batch),
+        _four_axes(key, batch),
+        _four_axes(value, batch),
+        attn_mask=attn_mask,
+        is_causal=is_causal,
+        scale=scale,
+    )
+    return output.reshape(*batch, query.shape[-2], value.shape[-1])
+
+
+class DotProductAttention(nn.Module):
+    r"""One lookup with three learned projections.
+
+    .. math:: \operatorname{attend}(x_q W_q,\; x_k W_k,\; x_v W_v)
+
+    The layer has the signature of an attend, so it goes wherever an attend goes: between a decoder and an
+    encoder, or, given one sequence three times, within it.
+
+    Args:
+        d_query: width of what asks.
+        d_key: width of what is offered.
+        d_value: width of what is delivered; that of the key if not given.
+        d_k: width of a query and a key after projection.
+        d_v: width of a value after projection, and of the output.
+        attend: how to attend.
+
+    Raises:
+        ValueError: if a width is below 1.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.2; here with one head and no output projection.
+
+    >>> layer = DotProductAttention(d_query=3, d_key=5, d_k=2, d_v=7)
+    >>> layer(torch.zeros(1, 4, 3), torch.zeros(1, 6, 5), torch.zeros(1, 6, 5)).shape
+    torch.Size([1, 4, 7])
+    """
+
+    def __init__(
+        self,
+        *,
+        d_query: int,
+        d_key: int,
+        d_value: int | None = None,
+        d_k: int,
+        d_v: int,
+        attend: Attend = fused_attend,
+    ) -> None:
+        super().__init__()
+        d_value = d_key if d_value is None else d_value
+        widths = {"d_query": d_query, "d_key": d_key, "d_value": d_value, "d_k": d_k, "d_v": d_v}
+        for name, width in widths.items():
+            if width < 1:
+                raise ValueError(f"{name} must be at least 1, got {width}")
+        self.q_proj = nn.Linear(d_query, d_k, bias=False)
+        self.k_proj = nn.Linear(d_key, d_k, bias=False)
+        self.v_proj = nn.Linear(d_value, d_v, bias=False)
+        self.attend = attend
+
+    def forward(
+        self,
+        query: Float[Tensor, "*batch queries d_query"],
+        key: Float[Tensor, "*batch keys d_key"],
+        value: Float[Tensor, "*batch keys d_value"],
+        mask: Mask = None,
+    ) -> Float[Tensor, "*batch queries d_v"]:
+        """Project each of the three, then attend."""
+        return self.attend(self.q_proj(query), self.k_proj(key), self.v_proj(value), mask)
+
+
+def _spread(bias: Tensor, shape: Sequence[int]) -> Tensor:
+    """Give a bias the shape of the scores."""
+    try:
+        return bias.expand(*shape)
+    except RuntimeError:
+        raise ValueError(
+            "a bias must broadcast to the scores, "
+            f"got {tuple(bias.shape)} for scores of shape {tuple(shape)}"
+        ) from None
+
+
+def _four_axes(tensor: Tensor, batch: Sequence[int]) -> Tensor:
+    """Give a tensor (..., n, d) the leading axes of the batch, and make exactly two of them."""
+    tensor = tensor.expand(*batch, *tensor.shape[-2:])
+    tensor = tensor[(None,) * max(0, 2 - len(batch))]
+    return tensor.flatten(0, tensor.ndim - 4)
+
+
+def _check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Check the shapes of query, key and value; return the leading axes they have together."""
+    query, key, value = (tuple(shape) for shape in shapes)
+    if min(len(query), len(key), len(value)) < 2:
+        raise ValueError(
+            "query, key and value need shapes (..., queries, d_k), (..., keys, d_k) and "
+            f"(..., keys, d_v), got {query}, {key} and {value}"
+        )
+    if query[-1] != key[-1] or query[-1] < 1:
+        raise ValueError(f"query and key need one width, at least 1, got {query} and {key}")
+    if key[-2] != value[-2]:
+        raise ValueError(f"there must be one value for each key, got {key} and {value}")
+    try:
+        return np.broadcast_shapes(query[:-2], key[:-2], value[:-2])
+    except ValueError:
+        raise ValueError(
+            "the leading axes of query, key and value must broadcast, "
+            f"got {query}, {key} and {value}"
+        ) from None

@@ -1,0 +1,211 @@
+"""Telling attention where tokens stand (chapter 4): sinusoidal, learned, rotary, or a bias by distance."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minattn.dot_product import fused_attend
+from minattn.masks import Mask
+from minattn.recurrent import Attend
+
+
+def sinusoidal(
+    n_positions: int, d_model: int, start: int = 0, base: float = 10_000.0
+) -> Float[Tensor, "positions d_model"]:
+    r"""Give every position a vector of sines and cosines, a pair for each of several wavelengths.
+
+    .. math:: p_{t,\,2i} = \sin(t\, \omega_i), \qquad p_{t,\,2i+1} = \cos(t\, \omega_i), \qquad
+        \omega_i = b^{-2i/d}
+
+    Moving on by k positions turns every pair by the angle :math:`k\,\omega_i`, wherever one starts.
+
+    Args:
+        n_positions: how many.
+        d_model: width; even.
+        start: the first position.
+        base: the wavelengths go from :math:`2\pi` to almost :math:`2\pi b`.
+
+    Raises:
+        ValueError: if the width is odd, or a number is out of range.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+
+    >>> sinusoidal(2, 4)
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 0.9999]])
+    """
+    if n_positions < 0:
+        raise ValueError(f"n_positions must be at least 0, got {n_positions}")
+    angles = _angles(n_positions, d_model, start, base)
+    pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)  # (positions, d_model / 2, 2)
+    return pairs.flatten(-2).to(torch.get_default_dtype())
+
+
+class SinusoidalPositions(nn.Module):
+    """Add sinusoidal positions; there is nothing to learn, and no longest length.
+
+    Args:
+        d_model: width; even.
+        base: as in ``sinusoidal``.
+
+    >>> SinusoidalPositions(4)(torch.zeros(1, 2, 4))
+    tensor([[[0.0000, 1.0000, 0.0000, 1.0000],
+             [0.8415, 0.5403, 0.0100, 0.9999]]])
+    """
+
+    def __init__(self, d_model: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        _check(d_model, base)
+        self.d_model, self.base = d_model, base
+
+    def forward(
+        self, x: Float[Tensor, "*batch seq d_model"], start: int = 0
+    ) -> Float[Tensor, "*batch seq d_model"]:
+        """Add a vector to every token; the first token stands at ``start``.
+
+        Raises:
+            ValueError: if the tokens have another width.
+        """
+        _check_width(x, self.d_model)
+        return x + sinusoidal(x.shape[-2], self.d_model, start, self.base).to(x)
+
+
+class LearnedPositions(nn.Module):
+    """Add a learned vector for every position, up to a longest length.
+
+    Args:
+        context_length: how many positions there are.
+        d_model: width.
+
+    Raises:
+        ValueError: if a number is below 1.
+
+    References:
+        Gehring et al. 2017, arXiv:1705.03122, section 3.1.
+    """
+
+    def __init__(self, context_length: int, d_model: int) -> None:
+        super().__init__()
+        for name, number in (("context_length", context_length), ("d_model", d_model)):
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}")
+        self.table = nn.Parameter(torch.randn(context_length, d_model))
+
+    def forward(
+        self, x: Float[Tensor, "*batch seq d_model"], start: int = 0
+    ) -> Float[Tensor, "*batch seq d_model"]:
+        """Add a vector to every token; the first token stands at ``start``.
+
+        Raises:
+            ValueError: if a position has no vector, or the tokens have another width.
+        """
+        _check_width(x, self.table.shape[1])
+        end = start + x.shape[-2]
+        if not 0 <= start <= end <= len(self.table):
+            raise ValueError(
+                f"there are vectors for the positions 0 to {len(self.table) - 1}, "
+                f"got {start} to {end - 1}"
+            )
+        return x + self.table[start:end]
+
+
+def rotary(
+    x: Float[Tensor, "*batch seq d_head"], start: int = 0, base: float = 10_000.0
+) -> Float[Tensor, "*batch seq d_head"]:
+    r"""Turn queries or keys by an angle that grows with their position.
+
+    Each pair of neighbouring features :math:`(x_{2i}, x_{2i+1})` at position t is turned by
+    :math:`t\,\omega_i`, with :math:`\omega_i` as in ``sinusoidal``. A dot product of a turned query and a
+    turned key then depends on their distance, not on where they stand.
+
+    Args:
+        x: queries or keys; not values.
+        start: position of the first.
+        base: as in ``sinusoidal``.
+
+    Returns:
+        Vectors of the same lengths. The angles are computed in float64, whatever x is.
+
+    Raises:
+        ValueError: if the width is odd, or a number is out of range.
+
+    References:
+        Su et al. 2024, arXiv:2104.09864, section 3.2, with neighbours as pairs, as there; many libraries pair
+        feature i with feature i + d/2, which is the same for other weights.
+
+    >>> rotary(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    tensor([[1.0000, 0.0000],
+            [0.5403, 0.8415]])
+    """
+    angles = _angles(x.shape[-2], x.shape[-1], start, base).to(x.device)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+
+
+def with_rotary(attend: Attend = fused_attend, base: float = 10_000.0) -> Attend:
+    """Make an attend that turns query and key by their positions first.
+
+    Where there are fewer queries than keys, the queries are the last positions, as in ``masks``.
+
+    Args:
+        attend: any attend whose scores are dot products.
+        base: as in ``sinusoidal``.
+
+    Raises:
+        ValueError: if the base is not above 1.
+    """
+    _check(2, base)
+
+    def rotated(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        start = key.shape[-2] - query.shape[-2]
+        return attend(rotary(query, start, base), rotary(key, 0, base), value, mask)
+
+    return rotated
+
+
+def distance_bias(queries: int, keys: int, slope: float) -> Float[Tensor, "queries keys"]:
+    r"""Penalize a key by its distance: :math:`b_{ij} = -m\,|i - j|`, to be added to the scores.
+
+    Where there are fewer queries than keys, the queries are the last positions, as in ``masks``.
+
+    Args:
+        queries: how many.
+        keys: how many.
+        slope: m, how much each step of distance costs.
+
+    References:
+        Press et al. 2022 (ALiBi), arXiv:2108.12409, section 3, where each head has its own slope.
+
+    >>> distance_bias(2, 3, slope=0.5)
+    tensor([[-0.5000, -0.0000, -0.5000],
+            [-1.0000, -0.5000, -0.0000]])
+    """
+    key_position = torch.arange(keys, dtype=torch.get_default_dtype())
+    query_position = key_position.new_tensor(range(keys - queries, keys))
+    return -slope * (query_position[:, None] - key_position).abs()
+
+
+def _angles(n_positions: int, width: int, start: int, base: float) -> Tensor:
+    """Return position times frequency in float64, (positions, width / 2)."""
+    _check(width, base)
+    frequency = torch.exp(
+        torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(base) / width)
+    )
+    position = torch.arange(start, start + n_positions, dtype=torch.float64)
+    return position[:, None] * frequency
+
+
+def _check_width(x: Tensor, d_model: int) -> None:
+    if x.shape[-1] != d_model:
+        raise ValueError(f"the tokens must have width {d_model}, got shape {tuple(x.shape)}")
+
+
+def _check(width: int, base: float) -> None:
+    if width < 2 or width % 2:
+        raise ValueError(f"sines and cosines come in pairs: the width must be even, got {width}")
+    if not (math.isfinite(base) and base > 1):
+        raise ValueError(f"base must be a finite number above 1, got {base}")
