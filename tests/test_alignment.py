@@ -56,8 +56,8 @@ def additive():
     return built(lambda: AdditiveAttention(D_Q, D_K, D_H))
 
 
-def multiplicative(temperature=1.0):
-    return built(lambda: MultiplicativeAttention(D_Q, D_K, temperature))
+def multiplicative(*temperature):
+    return built(lambda: MultiplicativeAttention(D_Q, D_K, *temperature))
 
 
 def reference_attention(score, query, key, value, mask):
@@ -102,13 +102,29 @@ def reference_score(attend):
 # Twins
 
 
-@masks
-@pytest.mark.parametrize(
-    "attend", [additive(), multiplicative(), multiplicative(0.3)], ids=["add", "mul", "mul/0.3"]
+layers = pytest.mark.parametrize(
+    "make",
+    [additive, multiplicative, lambda: multiplicative(0.3)],
+    ids=["add", "mul", "mul/0.3"],
 )
-def test_an_attention_is_the_loop_over_its_formula(attend, mask):
+
+
+@masks
+@layers
+def test_an_attention_is_the_loop_over_its_formula(make, mask):
+    attend = make()
     expected = reference_attention(reference_score(attend), QUERY, KEY, VALUE, mask)
     assert_close(attend(QUERY, KEY, VALUE, mask), expected, **ROUNDING)
+
+
+@layers
+def test_scores_hold_nothing_that_the_softmax_would_hide(make):
+    # Added to all keys of a query alike, a bias would change no weight.
+    attend = make()
+    score, expected = reference_score(attend), torch.empty(B, Q, K).double()
+    for b, i, j in torch.cartesian_prod(*map(torch.arange, expected.shape)).tolist():
+        expected[b, i, j] = score(QUERY[b, i].tolist(), KEY[b, j].tolist())
+    assert_close(attend.scores(QUERY, KEY), expected, **ROUNDING)
 
 
 @masks
@@ -223,6 +239,13 @@ def test_hard_attention_takes_the_allowed_key_with_the_largest_score_and_the_fir
     assert hard(dot_attention)(query, key, value).tolist() == [[[1, 0, 0, 0]]]
 
 
+def test_the_vector_of_additive_scores_starts_within_one_over_the_root_of_its_width():
+    v = built(lambda: AdditiveAttention(D_Q, D_K, d_hidden=997)).v * math.sqrt(997)
+    # Of 997 numbers between -1 and 1, some come near to each end.
+    assert -1 <= v.min() < -0.9
+    assert 0.9 < v.max() <= 1
+
+
 # Gradients
 
 
@@ -305,7 +328,8 @@ def test_masked_keys_with_any_content_change_nothing(make, inputs, n_more):
     query, key, value, mask = inputs
     batch, n_keys = key.shape[:2]
     mask = torch.ones(batch, 1, n_keys).bool() if mask is None else mask
-    more = [100 * normal(batch, n_more, tensor.shape[-1]) for tensor in (key, value)]
+    # So large that a masked score, had it been let in, would leave nothing for the others.
+    more = [1e5 * normal(batch, n_more, tensor.shape[-1]) for tensor in (key, value)]
     attend = make(query.shape[-1])
     output = attend(
         query,
@@ -420,6 +444,14 @@ def test_a_score_that_is_nan_or_infinite_makes_its_row_nan_even_where_it_is_mask
 # Weights from the outside
 
 
+def test_weights_are_looked_for_where_the_keys_are():
+    # The device "meta" keeps shapes without numbers, and every machine has it.
+    query, key = torch.zeros(B, Q, D_Q, device="meta"), torch.zeros(B, K, D_K, device="meta")
+    weights = attention_weights(uniform_attention, query, key)
+    assert weights.device.type == "meta"
+    assert weights.shape == (B, Q, K)
+
+
 @masks
 def test_values_that_are_the_identity_bring_out_the_softmax_of_the_scores(mask):
     for attend in (additive(), multiplicative()):
@@ -440,6 +472,11 @@ def test_dropout_of_weights_acts_in_training_only_and_keeps_the_mean():
     # A weight of at most 1 over 4000 draws has a standard error of at most 0.013.
     assert_close(drawn.mean(0), weights, rtol=0, atol=0.05)
     assert not torch.allclose(drawn.sum(-1)[:, 0, 0], torch.ones(4000).double())
+
+
+def test_where_nothing_is_dropped_training_changes_nothing():
+    attend = WeightDropout(multiplicative(), p=0.0).train()
+    assert_close(attend(QUERY, KEY, VALUE, MASK), attend.inner(QUERY, KEY, VALUE, MASK), **EXACT)
 
 
 def test_dropout_of_weights_trains_the_attention_inside():

@@ -335,7 +335,7 @@ def test_from_sdpa_reads_what_torch_does(shape):
 
 
 def test_torchs_flag_starts_in_the_first_corner_and_a_causal_mask_ends_in_the_last():
-    shape = (2, 3)
+    shape = (B, H, 2, 3)  # one triangle for all rows and heads
     assert from_sdpa(None, True, shape).tolist() == [[True, False, False], [True, True, False]]
     assert Causal().to_bool(shape).tolist() == [[True, True, False], [True, True, True]]
 

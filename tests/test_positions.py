@@ -168,6 +168,11 @@ def test_the_first_token_stands_at_zero_unless_said_otherwise():
     assert_close(rotary(normal(3, 6)), rotary(normal(3, 6), start=0), **EXACT)
 
 
+def test_one_learned_position_of_width_one_is_enough():
+    positions, x = built(lambda: LearnedPositions(context_length=1, d_model=1)), normal(3, 1, 1)
+    assert_close(positions(x), x + positions.table, **EXACT)
+
+
 def test_no_two_learned_positions_begin_alike():
     rows = learned().table
     assert torch.cdist(rows, rows).add(torch.eye(11)).min() > 0.5
@@ -226,6 +231,13 @@ def test_far_tokens_are_turned_as_exactly_as_near_ones_in_every_type(dtype, atol
     assert x.abs().max() < 4  # bfloat16 has 8 bits: numbers up to 4 are 1/64 apart
     turned = rotary(x, start=100_000).double()
     assert_close(turned, reference_rotary(x.double(), start=100_000), rtol=0, atol=atol)
+
+
+def test_queries_and_keys_are_turned_where_they_are():
+    # The device "meta" keeps shapes without numbers, and every machine has it.
+    turned = rotary(torch.zeros(2, 5, 6, device="meta"))
+    assert turned.device.type == "meta"
+    assert turned.shape == (2, 5, 6)
 
 
 def test_rotary_passes_gradients_on_turned_back():
@@ -392,5 +404,5 @@ def test_tokens_of_another_width_are_rejected(positions):
         positions(torch.zeros(1, 2, 1))
 
 
-def test_a_bias_by_distance_is_a_float_whatever_the_slope():
+def test_a_bias_by_distance_is_a_float_whatever_the_slope(unchecked):
     assert distance_bias(2, 3, 2).dtype == torch.get_default_dtype()

@@ -1,5 +1,6 @@
 """Chapter 4: lists said twice. To go on in the second round, find the letter in the first, and what came next."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,18 +19,22 @@ ARMS: dict[str, dict[str, Any]] = {
     "sinusoidal, 1 layer": {"positions": "sinusoidal", "n_layers": 1},
     "rotary, 2 layers": {"positions": "rotary", "n_layers": 2},
     "none, 2 layers": {"positions": None, "n_layers": 2},
+    "sinusoidal, 2 layers, uniform": {"positions": "sinusoidal", "n_layers": 2, "scale": 0.0},
 }
 
 
-def make_model(task: Task, seed: int, positions: str | None, n_layers: int) -> LanguageModel:
-    """Make one model."""
+def make_model(
+    task: Task, seed: int, positions: str | None, n_layers: int, scale: float | None = None
+) -> LanguageModel:
+    """Make one model; a scale of 0 makes all scores equal."""
+    attend = fused_attend if scale is None else partial(fused_attend, scale=scale)
     with seeded(seed):
         return LanguageModel(
             len(task.target),
             d_model=D_MODEL,
             n_layers=n_layers,
             positions=SinusoidalPositions(D_MODEL) if positions == "sinusoidal" else None,
-            attend=with_rotary() if positions == "rotary" else fused_attend,
+            attend=with_rotary(attend) if positions == "rotary" else attend,
         )
 
 
@@ -53,10 +58,10 @@ def measure(model: LanguageModel, task: Task) -> dict[str, float]:
     return out
 
 
-def run(seed: int, positions: str | None, n_layers: int) -> dict[str, Any]:
+def run(seed: int, **settings: Any) -> dict[str, Any]:
     """Train one model and measure it."""
     task = repetition()
-    model = make_model(task, seed, positions, n_layers)
+    model = make_model(task, seed, **settings)
     losses = fit(model, task, steps=STEPS, seed=seed, learning_rate=LEARNING_RATE, progress=False)
     return {"loss": sum(losses[-50:]) / 50} | measure(model, task)
 

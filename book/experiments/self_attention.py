@@ -30,6 +30,8 @@ LONGEST = 64
 ARMS: dict[str, dict[str, Any]] = {
     "reversal, sinusoidal, 2 layers": {"task": "reversal"},
     "reversal, sinusoidal, 1 layer": {"task": "reversal", "n_layers": 1},
+    "reversal, learned, 1 layer": {"task": "reversal", "positions": "learned", "n_layers": 1},
+    "reversal, rotary, 1 layer": {"task": "reversal", "positions": "rotary", "n_layers": 1},
     "reversal, none, 2 layers": {"task": "reversal", "positions": None},
     "reversal, learned, 2 layers": {"task": "reversal", "positions": "learned"},
     "reversal, rotary, 2 layers": {"task": "reversal", "positions": "rotary"},

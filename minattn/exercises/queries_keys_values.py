@@ -985,6 +985,12 @@ def _together(query: Tensor, key: Tensor) -> Tensor:
     return scores.flatten(-2).softmax(-1).view(scores.shape)
 
 
+def _uneven(query: Tensor, key: Tensor) -> Tensor:
+    """Give the first queries too little and the last too much, so that the mean over queries is right."""
+    share = torch.linspace(0.5, 1.5, query.shape[-2], dtype=query.dtype)
+    return _weights(query, key) * share[:, None]
+
+
 def _by_distance(query: Tensor, key: Tensor) -> Tensor:
     return -(query[..., :, None, :] - key[..., None, :, :]).square().sum(-1)
 
@@ -1010,7 +1016,8 @@ NOT_DIVIDED = BlackBox("exponentials that nothing divides", lambda q, k: _scores
 SIGMOID = BlackBox("a sigmoid of each score", lambda q, k: _scores(q, k).sigmoid())
 MASKED_LATE = BlackBox("a causal mask after the softmax", lambda q, k: _weights(q, k).tril())
 TOO_SMALL = BlackBox("weights times 0.9", lambda q, k: _weights(q, k) * 0.9)
-BROKEN = [WRONG_AXIS, WRONG_AXES, NOT_DIVIDED, SIGMOID, MASKED_LATE, TOO_SMALL]
+ON_AVERAGE = BlackBox("weights that sum to 1 only on average over the queries", _uneven)
+BROKEN = [WRONG_AXIS, WRONG_AXES, NOT_DIVIDED, SIGMOID, MASKED_LATE, TOO_SMALL, ON_AVERAGE]
 
 
 def obeys(attend: Callable[..., Tensor]) -> bool:
@@ -1063,6 +1070,12 @@ def _alone(place: int) -> Callable[..., bool]:
 def _reordered(attend: BlackBox) -> bool:
     query, key, value = numbers(262, 5, 3), numbers(263, 7, 3), numbers(264, 7, 2)
     before, after = attend(query, key, value), attend(query, key.flip(0), value.flip(0))
+    return torch.allclose(before, after, atol=1e-4)
+
+
+def _queries_reordered(attend: BlackBox) -> bool:
+    query, key, value = numbers(262, 5, 3), numbers(263, 7, 3), numbers(264, 7, 2)
+    before, after = attend(query, key, value), attend(query.flip(0), key, value).flip(0)
     return torch.allclose(before, after, atol=1e-4)
 
 
@@ -1135,7 +1148,7 @@ LAW = Exercise(
             "Choose values for which you know the output exactly.",
             also=[
                 _says_true_to(*SOUND, TOO_SMALL, *some)
-                for some in _subsets([WRONG_AXIS, WRONG_AXES, SIGMOID, MASKED_LATE])
+                for some in _subsets([WRONG_AXIS, WRONG_AXES, SIGMOID, MASKED_LATE, ON_AVERAGE])
                 if {*some} not in (set(), {WRONG_AXIS})
             ],
         ),
@@ -1153,8 +1166,14 @@ LAW = Exercise(
                 (attend(torch.eye(3), torch.eye(3), torch.eye(3)).sum(1) - 1).abs().max() < 1e-4
             ),
             "Only the softmax over the queries slips through. With as many queries as keys its weights "
-            "sum to 1 on the mean over all queries, and for each of them if they are all alike or if "
-            "the scores are symmetric. Ask different things, and look at each query.",
+            "sum to 1 if the queries are all alike or if the scores are symmetric. Ask different things.",
+        ),
+        Mistake(
+            "on_average",
+            _says_true_to(*SOUND, ON_AVERAGE),
+            "You look at the mean over the queries. The weights of one query may sum to a half and those of "
+            "another to one and a half, and the mean is 1. Look at each query.",
+            also=[_says_true_to(*SOUND, ON_AVERAGE, WRONG_AXIS)],
         ),
         Mistake(
             "one_query",
@@ -1188,6 +1207,7 @@ LAW = Exercise(
             "You test whether the order of the keys (or of the queries) matters. That is a law of attention "
             "without positions, but a causal mask breaks it and wrong sums obey it. The task asks for "
             "the sum of the weights.",
+            also=[_queries_reordered],
         ),
         Mistake(
             "depends_on_keys",

@@ -1407,7 +1407,7 @@ def _recurs(x: Tensor) -> Tensor:
     return torch.stack(states, dim=1)
 
 
-FAVOURITE = "attention without a mask, which always guesses the same token"
+FAVOURITE = "attention without a mask, which always guesses the same token (its logits do move)"
 FIRST = "causal attention, but position 0 sees position 1"
 MEAN = "causal attention, minus the mean of the sequence"
 LAST_BUT_ONE = "causal attention, but the last position but one sees the last"
