@@ -81,5 +81,5 @@ lock: env ## Write the second part of requirements.txt anew, from what is instal
 	@$(TOOL)/lock.py
 
 clean: ## Remove what was made, except .venv and your copies in my/
-	rm -rf _build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf _build dist mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -455,7 +455,7 @@ def test_a_name_is_needed_where_several_places_attend():
 
 @pytest.mark.rejects
 def test_calls_with_more_and_more_keys_are_not_joined():
-    model = LanguageModel(11, d_model=4).double().eval()
+    model = built(lambda: LanguageModel(11, d_model=4)).eval()
     with recording(model) as record:
         greedy(model, torch.tensor([[5, 6]]), max_length=3)
     with pytest.raises(RuntimeError, match=r"one number of keys can be joined, got \[1, 2"):
@@ -466,7 +466,7 @@ def test_calls_with_more_and_more_keys_are_not_joined():
     "make", [lambda: AdditiveAttention(4, 4, 3), lambda: WeightDropout(uniform_attention, 0.5)]
 )
 def test_a_module_put_in_gets_a_mask_as_a_tensor(make):
-    model = LanguageModel(11, d_model=4).double().eval()
+    model = built(lambda: LanguageModel(11, d_model=4)).eval()
     ids = torch.tensor([[5, 6, 7, 8]])
     other = torch.tensor([[5, 6, 9, 10]])
     with attending(model, lambda attend: built(make).eval()):
