@@ -187,12 +187,13 @@ def fused_attend(
     """
     batch = _check_widths(query.shape, key.shape, value.shape)
     scores_shape = (*batch, query.shape[-2], key.shape[-2])
-    attn_mask, is_causal = to_sdpa(mask, scores_shape, query.device)
-    if bias is not None:
-        allowed = None if mask is None else to_bool(mask, scores_shape, query.device)
-        bias = _spread(bias, scores_shape).to(query.dtype)
-        attn_mask = bias if allowed is None else torch.where(allowed, bias, -math.inf)
-        is_causal = False
+    if bias is None:
+        attn_mask, is_causal = to_sdpa(mask, scores_shape, query.device)
+    else:
+        attn_mask, is_causal = _spread(bias, scores_shape).to(query.dtype), False
+        if mask is not None:
+            allowed = to_bool(mask, scores_shape, query.device)
+            attn_mask = torch.where(allowed, attn_mask, -math.inf)
     if attn_mask is not None:
         attn_mask = _four_axes(attn_mask, batch)
     if scale is not None and scale <= 0:

@@ -89,25 +89,14 @@ def attending(model: nn.Module, change: Callable[[Attend], Attend]) -> Iterator[
     Raises:
         ValueError: if no part of the model attends.
     """
-
-    def changed(attend: Attend, name: str) -> Attend:
-        new = change(attend)
-        if isinstance(new, nn.Module):
-            return _WithBoolMask(new)
-
-        def with_bool_mask(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
-            return new(query, key, value, _bool_mask(mask, query, key))
-
-        return with_bool_mask
-
-    with _rewired(model, changed):
+    with _rewired(model, lambda attend, name: _WithBoolMask(change(attend))):
         yield
 
 
 class _WithBoolMask(nn.Module):
     """Hand a mask to an attend as a tensor."""
 
-    def __init__(self, inner: nn.Module) -> None:
+    def __init__(self, inner: Attend) -> None:
         super().__init__()
         self.inner = inner
 
