@@ -37,6 +37,7 @@ lab: env ## Open your own copies of the chapters in JupyterLab (ARGS=--no-browse
 notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather the claims
 	@$(TOOL)/notebooks.py $(if $(ALL),--all)
 	@$(TOOL)/claims_page.py
+	@$(TOOL)/models_page.py
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
@@ -57,6 +58,7 @@ lint: env ## Style, types, import order, sources in step with what is made from 
 	@.venv/bin/lint-imports --no-logo
 	@$(TOOL)/notebooks.py --check
 	@$(TOOL)/claims_page.py --check
+	@$(TOOL)/models_page.py --check
 
 unit: env ## Unit tests and docstring examples; then again with shapes checked at run time
 	@$(PYTEST) -q -n 2 --ignore=tests/page

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from minattn.recurrent import Attend
 
-Mask = Bool[Tensor, "batch #queries keys"] | None
+Mask = Bool[Tensor, "*#batch #queries keys"] | None
 """True where a query may attend to a key; None where all may."""
 
 
@@ -191,18 +191,18 @@ class MultiplicativeAttention(SoftAttention):
 
 
 def uniform_attention(
-    query: Float[Tensor, "batch queries d_query"],
-    key: Float[Tensor, "batch keys d_key"],
-    value: Float[Tensor, "batch keys d_value"],
+    query: Float[Tensor, "*batch queries d_query"],
+    key: Float[Tensor, "*batch keys d_key"],
+    value: Float[Tensor, "*batch keys d_value"],
     mask: Mask = None,
-) -> Float[Tensor, "batch queries d_value"]:
+) -> Float[Tensor, "*batch queries d_value"]:
     """Attend to every allowed position alike: the mean of the values, whatever the query.
 
     >>> value = torch.tensor([[[1.0], [2.0], [6.0]]])
     >>> uniform_attention(torch.zeros(1, 1, 4), value, value)
     tensor([[[3.]]])
     """
-    scores = value.new_zeros(query.shape[0], query.shape[1], value.shape[1])
+    scores = value.new_zeros(*query.shape[:-1], value.shape[-2])
     return weighted_sum(masked_softmax(scores, mask), value)
 
 
@@ -290,11 +290,11 @@ class WeightDropout(nn.Module):
 
     def forward(
         self,
-        query: Float[Tensor, "batch queries d_query"],
-        key: Float[Tensor, "batch keys d_key"],
-        value: Float[Tensor, "batch keys d_value"],
+        query: Float[Tensor, "*batch queries d_query"],
+        key: Float[Tensor, "*batch keys d_key"],
+        value: Float[Tensor, "*batch keys d_value"],
         mask: Mask = None,
-    ) -> Float[Tensor, "batch queries d_value"]:
+    ) -> Float[Tensor, "*batch queries d_value"]:
         """Attend with some weights dropped."""
         return weighted_sum(self.dropout(attention_weights(self.inner, query, key, mask)), value)
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from test_exercises_multi_head import OTHER_WAYS as OTHER_WAYS_OF_5
 from test_exercises_queries_keys_values import OTHER_WAYS as OTHER_WAYS_OF_3
 from test_exercises_self_attention import OTHER_WAYS as OTHER_WAYS_OF_4
+from test_exercises_transformer import OTHER_WAYS as OTHER_WAYS_OF_6
 from torch import nn
 
 from minattn.exercises import EXERCISES, check
@@ -271,6 +273,8 @@ OTHER_WAYS = {
     "2.8": [local_loop, local_slices],
     **OTHER_WAYS_OF_3,
     **OTHER_WAYS_OF_4,
+    **OTHER_WAYS_OF_5,
+    **OTHER_WAYS_OF_6,
 }
 
 

@@ -310,6 +310,97 @@ def test_every_number_that_differs_is_written_so():
     assert verdict.message.endswith("Expected: [[0., 1.]]\nGot: [[0.00003, 1.5]]")
 
 
+# Where it goes wrong
+
+
+class Halver:
+    """Counts how often it is asked, and what it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def __call__(self, x):
+        self.given.append(x)
+        return x / 2
+
+
+def locate_first(answer, case):
+    """Say what the first call of the halver was given, if that is not right."""
+    halver = Halver()
+    try:
+        answer(halver, case[1])
+    except Exception:
+        return f"given {halver.given}", "It stopped."
+    first = halver.given[0] if halver.given else None
+    return ("" if first == case[1] + 1 else f"First it was given {first}."), "So much for that."
+
+
+def twice(halver, x):
+    return halver(halver(x + 1) + 1)
+
+
+STEPS = Exercise(
+    number="2.2",
+    title="two steps",
+    solution=twice,
+    cases=lambda: [(Halver(), 4), (Halver(), 10)],
+    mistakes=[
+        Mistake("first", lambda halver, x: halver(halver(x) + 1), "No 1 at first."),
+        Mistake("second", lambda halver, x: halver(halver(x + 1)), "No 1 at last."),
+        Mistake("stops", lambda halver, x: halver([x]), "It wants a number."),
+    ],
+    locate=locate_first,
+)
+
+
+def test_a_wrong_answer_is_told_where_it_goes_wrong():
+    verdict = judge(STEPS, lambda halver, x: halver(halver(x + 3) + 1))
+    assert (verdict.kind, verdict.mistake) == ("wrong", None)
+    assert verdict.where == "First it was given 7.\nSo much for that."
+    assert "First" not in verdict.message
+
+
+def test_where_no_step_is_wrong_there_is_only_the_rest_to_say():
+    assert judge(STEPS, lambda halver, x: 3 * twice(halver, x)).where == "So much for that."
+
+
+def test_a_right_answer_is_not_located():
+    assert judge(STEPS, twice) == Verdict("correct", "Correct.")
+
+
+def test_a_mistake_is_known_by_its_step_when_something_else_is_wrong():
+    verdict = judge(STEPS, lambda halver, x: halver(halver(x)))
+    assert verdict.mistake == "first"
+    assert verdict.message == "No 1 at first. There is something else besides; mend this first."
+    assert verdict.where.startswith("First it was given 4.")
+
+
+def test_a_known_mistake_is_told_where_too():
+    verdict = judge(STEPS, lambda halver, x: halver(halver(x) + 1))
+    assert verdict.message == "No 1 at first."
+    assert verdict.where.startswith("First it was given 4.")
+
+
+def test_two_errors_that_read_the_same_but_come_at_other_steps_are_not_the_same_mistake():
+    exact = judge(STEPS, lambda halver, x: halver([x]))
+    assert (exact.mistake, exact.message) == ("stops", "It wants a number.")
+    later = judge(STEPS, lambda halver, x: halver([halver(x + 1)]))
+    assert (later.kind, later.mistake) == ("error", None)
+
+
+def test_a_known_mistake_is_worked_out_once_for_each_case():
+    calls = []
+
+    def wrong(scores):
+        calls.append(scores.shape)
+        return scores * 2
+
+    known = dataclasses.replace(SOFTMAX, mistakes=[Mistake("doubled", wrong, "Doubled.")])
+    for _ in range(3):
+        assert judge(known, lambda scores: scores + scores).mistake == "doubled"
+    assert calls == [(1, 2), (2, 3)]
+
+
 # Comparing
 
 
@@ -385,6 +476,13 @@ def test_a_verdict_is_shown_with_its_mark(kind, mark, css, notebook):
     assert css in data["text/html"]
     assert "Look at a &lt; b." in data["text/html"]
     assert "<code>Got: &lt;x&gt;</code>" in data["text/html"]
+
+
+def test_where_an_answer_goes_wrong_is_shown_after_the_message(notebook):
+    show_verdict(SOFTMAX, Verdict("mistake", "Halved.", "half", "First: <x>\nThen it stopped."))
+    data = notebook.outputs[0]["data"]
+    assert data["text/plain"] == "✗ Exercise 2.1: Halved.\nFirst: <x>\nThen it stopped."
+    assert "<code>First: &lt;x&gt;</code><br><code>Then it stopped.</code>" in data["text/html"]
 
 
 def test_a_case_can_be_written_in_its_own_way():

@@ -26,6 +26,17 @@ ARMS = [
     ("language_model", "leak: no mask", "loss"),
     ("recall", "sinusoidal, 1 layer", "second round"),
     ("subspaces", "reversal, sinusoidal, 2 layers", "v_proj 2, letters"),
+    ("multi_head", "1 head", "right answers"),
+    ("one_head", "1 head", "right answers"),
+    ("head_roles", "1 head", "loss"),
+    ("transformer", "no encoder attention", "mean accuracy"),
+    ("norm_place", "pre, depth 1, rate 0.01", "loss"),
+    # The table "From 2014 to 2017": every model of it.
+    ("timeline", "fixed vector", "mean accuracy"),
+    ("timeline", "additive attention", "mean accuracy"),
+    ("timeline", "multiplicative attention", "mean accuracy"),
+    ("timeline", "three projections", "mean accuracy"),
+    ("timeline", "Transformer", "mean accuracy"),
 ]
 
 

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 import claims_page
+import models_page
 import notebooks
 
 ROOT = Path(__file__).parents[1]
@@ -124,3 +125,8 @@ def test_solutions_are_folded_away(chapter):
 def test_the_claims_page_is_in_step():
     page = ROOT / "book" / "claims.md"
     assert page.read_text(encoding="utf-8") == claims_page.render(ROOT), "run make notebooks"
+
+
+def test_the_models_page_is_in_step():
+    page = ROOT / "book" / "models.md"
+    assert page.read_text(encoding="utf-8") == models_page.render(ROOT), "run make notebooks"

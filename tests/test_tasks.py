@@ -18,6 +18,7 @@ from minattn.tasks import (
     read_number,
     repetition,
     reversal,
+    slopes,
 )
 from minattn.tasks.german_numbers import MAX_DIGITS
 from minattn.vocabulary import EOS
@@ -347,3 +348,91 @@ def test_a_number_that_was_spelled_is_read():
 )
 def test_what_is_no_number_is_not_read(words):
     assert read_number(words.split()) is None
+
+
+def reference_slopes(letters):
+    """Look at both neighbours of every letter, and at the letter itself where there is none."""
+    answers, last = [], len(letters) - 1
+    for place in range(len(letters)):
+        before = ord(letters[0 if place == 0 else place - 1])
+        after = ord(letters[last if place == last else place + 1])
+        answers.append("rises" if after > before else "falls" if after < before else "level")
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected"),
+    [
+        ("a", "level"),
+        ("ba", "falls falls"),
+        ("abc", "rises rises rises"),
+        ("aba", "rises level falls"),
+        ("acab", "rises level falls rises"),
+        ("aabb", "level rises rises level"),
+    ],
+)
+def test_slopes_compares_the_letter_after_with_the_letter_before(letters, expected):
+    task = slopes(500, 1, min_length=len(letters), max_length=len(letters), n_symbols=3)
+    answers = {"".join(example.source): example.target for example in task.train + task.held_out}
+    assert list(answers[letters]) == reference_slopes(letters) == expected.split()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slopes_answers_every_letter_and_none_from_one_place(seed):
+    task = slopes(300, 20, min_length=3, max_length=6, n_symbols=11, seed=seed)
+    for example in task.train + task.held_out:
+        assert list(example.target) == reference_slopes(example.source)
+        assert example.alignment == (None,) * example.length
+        assert example.length == len(example.source)
+    batch = task.batch(task.held_out)
+    assert bool((gold_alignment(task.held_out) == -1).all())
+    assert task.target.decode(batch.target_out[7].tolist()) == list(task.held_out[7].target)
+    assert (task.name, task.target.tokens[3:]) == ("slopes", ("falls", "level", "rises"))
+    assert task.source.tokens[3:] == tuple("abcdefghijk")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slopes_holds_out_lists_that_are_never_trained_on(seed):
+    task = slopes(300, 20, min_length=2, max_length=5, n_symbols=7, seed=seed)
+    held_out = {example.source for example in task.held_out}
+    assert Counter(map(len, held_out)) == dict.fromkeys(range(2, 6), 20)
+    assert len(task.held_out) == 4 * 20
+    assert Counter(example.length for example in task.train) == dict.fromkeys(range(2, 6), 75)
+    assert not held_out & {example.source for example in task.train}
+    other = slopes(300, 20, min_length=2, max_length=5, n_symbols=7, seed=seed + 1)
+    assert held_out != {example.source for example in other.held_out}
+
+
+def test_over_all_lists_slopes_rises_as_often_as_it_falls():
+    task = slopes(500, 13, min_length=3, max_length=3, n_symbols=3)
+    lists = {example.source: example.target for example in task.train + task.held_out}
+    assert len(lists) == 3**3
+    # Of the nine pairs of letters, three rise, three fall and three are level.
+    for answers in zip(*lists.values(), strict=True):
+        assert Counter(answers) == {"rises": 9, "falls": 9, "level": 9}
+
+
+def test_in_the_task_of_the_book_no_answer_of_slopes_is_a_good_guess():
+    task = slopes(5000)
+    assert Counter(example.length for example in task.held_out) == dict.fromkeys(range(3, 21), 50)
+    assert len(task.source) == 3 + 26
+    for place in (0, 1, -1):
+        answers = Counter(example.target[place] for example in task.train)
+        # Two letters of 26 are alike in 1 of 26 pairs; the rest is shared by the two other answers.
+        assert answers["level"] / 5000 == pytest.approx(1 / 26, abs=0.01)
+        assert answers["rises"] / 5000 == pytest.approx(25 / 52, abs=0.03)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_length": 0}, "1 <= min_length <= max_length, got 0, 20"),
+        ({"n_symbols": 27}, r"n_symbols must be in 2\.\.26, got 27"),
+        ({"n_train": 0}, "n_train must be at least 1, got 0"),
+        ({"n_symbols": 2, "min_length": 4}, r"in 1\.\.8 \(half of the 2\*\*4 .* got 50"),
+    ],
+)
+def test_slopes_rejects(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        slopes(**arguments)

@@ -13,6 +13,7 @@ import claims_page
 import environment
 import lab
 import lock
+import models_page
 import notebooks
 import serve
 
@@ -480,6 +481,41 @@ def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
     assert "| a \\| b | >= 0.95 | 0.988 | 0.97 to 0.99, 3 runs |" in page
     assert "| it stops | == 0 |  |  |" in page
     assert page.index("## Second") < page.index("## First")
+
+
+# models_page.py -----------------------------------------------------------------------------------
+
+
+def test_the_models_page_shows_the_median_and_range_of_every_model(tmp_path):
+    def run(model, seed, steps):
+        by_length = {str(n): 0.9 + 0.02 * seed for n in range(3, 13)}
+        return {
+            "accuracy": by_length,
+            "mean accuracy": by_length["3"],
+            "examples": 32 * steps,
+            "d_model": 64,
+            "parameters": 81_635,
+            "seconds of one thread": 7.0,
+        }
+
+    settings = {}
+    for model in models_page.MODELS:
+        settings[model] = {"steps": 1000}
+        settings[f"{model}, 100 steps"] = {"steps": 100}
+        settings[f"{model}, to 8 digits"] = {"steps": 1000, "max_digits": 8}
+    arms = {arm: [run(arm, seed, s["steps"]) for seed in range(3)] for arm, s in settings.items()}
+    made = {"settings": settings, "seeds": [0, 1, 2], "processor": "a processor"}
+    path = tmp_path / "book/experiments/results/timeline.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"made": made, "arms": arms}))
+    assert models_page.main(["--check"], tmp_path) == 1
+    assert models_page.main([], tmp_path) == 0
+    assert models_page.main(["--check"], tmp_path) == 0
+    page = (tmp_path / "book/models.md").read_text()
+    figure = "0.92 (0.90–0.94)"
+    assert f"| 2017 | 81,635 | {' | '.join([figure] * 5)} | 7 |" in page
+    assert "1,000 batches of 32, at width 64" in " ".join(page.split())
+    assert "| model | 100 steps | 1,000 steps |" in page
 
 
 # build_book.py ------------------------------------------------------------------------------------

@@ -104,19 +104,22 @@ def render(root: Path) -> str:
     return "\n".join(parts)
 
 
-def main(arguments: list[str], root: Path = ROOT) -> int:
-    page = root / "book" / "claims.md"
-    text = render(root)
+def write_page(page: Path, text: str, arguments: list[str]) -> int:
+    """Write a generated page, or with --check say whether it is out of date."""
     if page.exists() and page.read_text(encoding="utf-8") == text:
         return 0
     if "--check" in arguments:
-        print("book/claims.md is out of date; run make notebooks", file=sys.stderr)
+        print(f"book/{page.name} is out of date; run make notebooks", file=sys.stderr)
         return 1
     half = page.with_suffix(".md.tmp")
     half.write_text(text, encoding="utf-8", newline="\n")
     os.replace(half, page)
-    print("book/claims.md: written")
+    print(f"book/{page.name}: written")
     return 0
+
+
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    return write_page(root / "book" / "claims.md", render(root), arguments)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from minattn.exercises import (
     context_vector,
+    multi_head,
     queries_keys_values,
     self_attention,
     soft_attention,
     ten_minute_check,
+    transformer,
 )
 from minattn.exercises.core import Answer, Exercise, judge, show_verdict
 
@@ -19,6 +21,8 @@ EXERCISES: dict[str, Exercise] = {
         soft_attention,
         queries_keys_values,
         self_attention,
+        multi_head,
+        transformer,
     )
     for exercise in chapter.EXERCISES
 }

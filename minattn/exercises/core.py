@@ -4,7 +4,7 @@ import copy
 import dis
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -62,12 +62,14 @@ class Exercise:
         number: chapter and place, such as "2.3".
         title: what is to be done.
         solution: a right answer.
-        cases: makes the inputs, smallest first; each is a tuple of arguments.
+        cases: makes the inputs, smallest first and the same every time; each is a tuple of arguments.
         mistakes: the wrong answers that are recognised, most specific first.
         laws: what every right answer obeys; the first that is broken is named.
         tolerance: how far numbers may be off.
         show_case: writes a failing input for the learner; if not given, the names of the solution's
             arguments with their values.
+        locate: for a task of many steps, says at which step an answer goes wrong on a case and how ("" if
+            it cannot tell), and what else there is to say of that.
     """
 
     number: str
@@ -78,6 +80,8 @@ class Exercise:
     laws: Sequence[Law] = ()
     tolerance: float = 1e-5
     show_case: Callable[..., str] | None = None
+    locate: Callable[[Answer, Case], tuple[str, str]] | None = None
+    _found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def describe(self, case: Case) -> str:
         """Write the inputs of a case for the learner."""
@@ -89,6 +93,21 @@ class Exercise:
         parts = [f"{name} = {_brief(x)}" for name, x in zip(names, case, strict=True)]
         return ("\n" if sum(map(len, parts)) > _LINE else ", ").join(parts)
 
+    def output(self, known: Answer, cases: Sequence[Case], i: int) -> Any:
+        """Return what the solution or a known mistake gives for a case; it is worked out once."""
+        if (known, i) not in self._found:
+            self._found[known, i] = _run(known, cases[i])[0]
+        return self._found[known, i]
+
+    def step(self, known: Answer, cases: Sequence[Case], i: int) -> str:
+        """Return the step at which a known mistake goes wrong on a case; it is worked out once."""
+        if self.locate is None:
+            return ""
+        if (known, i, "step") not in self._found:
+            self._found[known, i, "step"] = self.locate(known, cases[i])[0]
+        step: str = self._found[known, i, "step"]
+        return step
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -99,11 +118,13 @@ class Verdict:
             attempted).
         message: what is said to the learner.
         mistake: the name of the known mistake.
+        where: the step at which the answer goes wrong first, where the exercise can tell.
     """
 
     kind: str
     message: str
     mistake: str | None = None
+    where: str = ""
 
 
 class NotAttempted(Exception):
@@ -115,8 +136,8 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
 
     An answer is correct if it agrees with the solution on every case and leaves its inputs alone. If it
     agrees with a known mistake on every case, it is that mistake; if it does so on the smallest input
-    that it fails, and with no other mistake, it is that one and something else. Otherwise the smallest
-    input on which it fails is shown, with the law that is broken.
+    that it fails, and with no other mistake, or goes wrong there at the same step, it is that one and
+    something else. Otherwise the smallest input on which it fails is shown, with the law that is broken.
     """
     if not callable(answer):
         got = _brief(answer)
@@ -131,7 +152,7 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
     except NotAttempted:  # it returns the dots themselves
         return Verdict("open", "Not attempted yet.")
     outputs = [output for output, _ in tried]
-    right = [_run(exercise.solution, case)[0] for case in cases]
+    right = [exercise.output(exercise.solution, cases, i) for i in range(len(cases))]
     failing = [i for i in range(len(cases)) if not same(outputs[i], right[i], exercise.tolerance)]
     if not failing:
         changed = [i for i in range(len(cases)) if tried[i][1]]
@@ -142,37 +163,62 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
             "The result is right, but the input was changed (work on a copy). Whoever calls the "
             f"function still needs it.\nInput: {exercise.describe(cases[changed[0]])}",
         )
-    known = _known_mistake(exercise, cases, outputs, failing)
-    if known is not None:
-        return known
-    first = failing[0]
-    return _unknown(exercise, cases[first], outputs[first], right[first])
+    first, step, remark = failing[0], "", ""
+    if exercise.locate is not None:
+        step, remark = exercise.locate(answer, cases[first])
+    known = (
+        _known_mistake(exercise, cases, outputs, failing, step)
+        or _same_step(exercise, cases, first, step)
+        or _unknown(exercise, cases[first], outputs[first], right[first])
+    )
+    return replace(known, where="\n".join(filter(None, (step, remark))))
 
 
 def _known_mistake(
-    exercise: Exercise, cases: Sequence[Case], outputs: Sequence[Any], failing: Sequence[int]
+    exercise: Exercise,
+    cases: Sequence[Case],
+    outputs: Sequence[Any],
+    failing: Sequence[int],
+    step: str,
 ) -> Verdict | None:
     """Find the mistake that an answer makes: on all cases, or else clearly on the first ones."""
     partly: dict[str, Verdict] = {}
-    first = outputs[failing[0]]
+    i, first = failing[0], outputs[failing[0]]
     for mistake in exercise.mistakes:
         for wrong in mistake.answers:
-            if not same(first, _run(wrong, cases[failing[0]])[0], exercise.tolerance):
+            if not same(first, exercise.output(wrong, cases, i), exercise.tolerance):
+                continue
+            if isinstance(first, _Raised) and step != exercise.step(wrong, cases, i):
                 continue
             agrees = [
-                same(output, _run(wrong, case)[0], exercise.tolerance)
-                for output, case in zip(outputs, cases, strict=True)
+                same(outputs[j], exercise.output(wrong, cases, j), exercise.tolerance)
+                for j in range(len(cases))
             ]
             if all(agrees):
                 return Verdict("mistake", mistake.message, mistake.name)
             if _is_bool(first):  # half of all mistakes agree on a truth value
                 continue
-            n_alike = sum(agrees[i] for i in failing)
+            n_alike = sum(agrees[j] for j in failing)
             if isinstance(first, _Raised) and 2 * n_alike < len(failing):  # errors are often alike
                 continue
-            more = f"{mistake.message} There is something else besides; mend this first."
-            partly[mistake.name] = Verdict("mistake", more, mistake.name)
+            partly[mistake.name] = _and_more(mistake)
     return next(iter(partly.values())) if len(partly) == 1 else None
+
+
+def _same_step(exercise: Exercise, cases: Sequence[Case], i: int, step: str) -> Verdict | None:
+    """Find the mistake that goes wrong at the same step of a case, in the same way."""
+    if not step:
+        return None
+    for mistake in exercise.mistakes:
+        if any(exercise.step(wrong, cases, i) == step for wrong in mistake.answers):
+            return _and_more(mistake)
+    return None
+
+
+def _and_more(mistake: Mistake) -> Verdict:
+    """Name a mistake that is not all that is wrong."""
+    message = f"{mistake.message} There is something else besides; mend this first."
+    return Verdict("mistake", message, mistake.name)
 
 
 def _unknown(exercise: Exercise, case: Case, got: Any, expected: Any) -> Verdict:
@@ -423,10 +469,11 @@ def show_verdict(exercise: Exercise, verdict: Verdict) -> None:
     """Show a verdict in the notebook."""
     css = {"correct": "correct", "open": "open"}.get(verdict.kind, "mistake")
     mark = {"correct": "✓", "open": "○"}.get(verdict.kind, "✗")
-    lines = verdict.message.split("\n")
+    message = "\n".join(filter(None, (verdict.message, verdict.where)))
+    lines = message.split("\n")
     body = escape(lines[0]) + "".join(f"<br><code>{escape(line)}</code>" for line in lines[1:])
     show(
-        f"{mark} Exercise {exercise.number}: {verdict.message}",
+        f"{mark} Exercise {exercise.number}: {message}",
         html=f'<div class="check check-{css}"><span class="check-mark">{mark}</span> '
         f"<strong>Exercise {exercise.number}</strong> {body}</div>",
     )

@@ -2,7 +2,7 @@
 
 from minattn.tasks.base import Example, Task, gold_alignment
 from minattn.tasks.german_numbers import number_example, number_words, read_number
-from minattn.tasks.letters import copying, previous_token, repetition, reversal
+from minattn.tasks.letters import copying, previous_token, repetition, reversal, slopes
 
 __all__ = [
     "Example",
@@ -15,4 +15,5 @@ __all__ = [
     "read_number",
     "repetition",
     "reversal",
+    "slopes",
 ]

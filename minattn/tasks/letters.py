@@ -1,13 +1,16 @@
-"""Lists of random letters: nothing is regular, and where every answer comes from is known beforehand."""
+"""Lists of random letters: nothing is regular, and what every answer is made from is known beforehand."""
 
 import math
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from minattn.tasks.base import Example, Task
 from minattn.vocabulary import Vocabulary
 
 Letters = tuple[str, ...]
+Answer = tuple[Letters, tuple[int | None, ...]]
+"""The target tokens, and for each the place it comes from, or None if not from one place."""
 
 
 def reversal(
@@ -134,19 +137,69 @@ def repetition(
     )
 
 
+def slopes(
+    n_train: int = 20_000,
+    n_held_out_per_length: int = 50,
+    min_length: int = 3,
+    max_length: int = 20,
+    n_symbols: int = 26,
+    seed: int = 0,
+) -> Task:
+    """Say at every letter whether the alphabet rises there; the arguments are those of ``reversal``.
+
+    The letter after a place is compared with the letter before it: ``rises``, ``falls`` or ``level``. At either
+    end the letter itself stands in for the one that is missing. No answer comes from one letter, so there
+    is no gold alignment.
+
+    >>> slopes(n_train=10, n_held_out_per_length=1).train[0].length
+    3
+    """
+    rises = {-1: "falls", 0: "level", 1: "rises"}
+
+    def answer(letters: Letters) -> Answer:
+        pairs = zip(letters[:1] + letters[:-1], letters[1:] + letters[-1:], strict=True)
+        words = tuple(rises[(after > before) - (after < before)] for before, after in pairs)
+        return words, (None,) * len(words)
+
+    return _letter_task(
+        "slopes",
+        answer,
+        target=tuple(rises.values()),
+        n_train=n_train,
+        n_held_out_per_length=n_held_out_per_length,
+        min_length=min_length,
+        max_length=max_length,
+        n_symbols=n_symbols,
+        seed=seed,
+    )
+
+
 def _fetching(
+    name: str, order: Callable[[int], Sequence[int]], *, different: bool = False, **sizes: Any
+) -> Task:
+    """Make a task whose every answer is a letter of the source, its place given by the length alone."""
+
+    def answer(letters: Letters) -> Answer:
+        places = tuple(order(len(letters)))
+        return tuple(letters[place] for place in places), places
+
+    return _letter_task(name, answer, different=different, **sizes)
+
+
+def _letter_task(
     name: str,
-    order: Callable[[int], Sequence[int]],
+    answer: Callable[[Letters], Answer],
     *,
+    target: Letters | None = None,
+    different: bool = False,
     n_train: int,
     n_held_out_per_length: int,
     min_length: int,
     max_length: int,
     n_symbols: int,
     seed: int,
-    different: bool = False,
 ) -> Task:
-    """Make a task whose every answer is a letter of the source, its place given by the length alone."""
+    """Draw lists of letters and answer each; the target language is the letters again if not given."""
     if not 1 <= min_length <= max_length:
         raise ValueError(
             f"lengths must satisfy 1 <= min_length <= max_length, got {min_length}, {max_length}"
@@ -180,14 +233,13 @@ def _fetching(
             train.append(letters)
 
     def example(letters: Letters) -> Example:
-        places = tuple(order(len(letters)))
-        return Example(letters, tuple(letters[place] for place in places), places, len(letters))
+        return Example(letters, *answer(letters), len(letters))
 
-    vocabulary = Vocabulary(symbols)
+    source = Vocabulary(symbols)
     return Task(
         name=name,
-        source=vocabulary,
-        target=vocabulary,
+        source=source,
+        target=source if target is None else Vocabulary(target),
         train=tuple(map(example, train)),
         held_out=tuple(map(example, held_out)),
     )

@@ -1,0 +1,564 @@
+"""The Transformer (chapter 6): blocks, encoder, decoder, and the translator made of them."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from minattn.dot_product import fused_attend
+from minattn.masks import Mask, Padding
+from minattn.multihead import MultiHeadAttention
+from minattn.positions import SinusoidalPositions
+from minattn.recurrent import Attend
+from minattn.self_attention import CAUSAL, Positions
+from minattn.translation import Memory, State, Translator, check_ids
+from minattn.vocabulary import token_mask
+
+Activation = Callable[[Tensor], Tensor]
+Norm = Literal["pre", "post"]
+
+
+class FeedForward(nn.Module):
+    r"""Two linear maps with an activation between them, for every token by itself.
+
+    .. math:: \operatorname{FFN}(x) = f(x W_1 + b_1)\, W_2 + b_2
+
+    Args:
+        d_model: width of a token.
+        d_ff: width between the two maps.
+        bias: whether the maps have a bias.
+        activation: f.
+
+    Raises:
+        ValueError: if a width is below 1.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, equation 2.
+
+    >>> FeedForward(d_model=4, d_ff=16)(torch.zeros(1, 3, 4)).shape
+    torch.Size([1, 3, 4])
+    """
+
+    def __init__(
+        self, d_model: int, d_ff: int, *, bias: bool = True, activation: Activation = F.relu
+    ) -> None:
+        super().__init__()
+        _check_sizes(d_model=d_model, d_ff=d_ff)
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """Transform every token by itself."""
+        output: Tensor = self.down_proj(self.activation(self.up_proj(x)))
+        return output
+
+
+class Residual(nn.Module):
+    r"""Add what a sub-layer finds to what was there, with a layer norm before the sub-layer or after the sum.
+
+    .. math:: \text{pre:}\; x + f(\operatorname{norm}(x)), \qquad \text{post:}\; \operatorname{norm}(x + f(x))
+
+    Args:
+        d_model: width of a token.
+        norm: "pre" or "post".
+        dropout: share of what the sub-layer finds that is dropped in training.
+        bias: whether the norm has a bias.
+
+    Raises:
+        ValueError: if the width is below 1, the norm is neither word, or the dropout is not in [0, 1).
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1 (post); Xiong et al. 2020, arXiv:2002.04745 (both,
+        compared); Ba et al. 2016, arXiv:1607.06450 (layer norm).
+
+    >>> Residual(4)(torch.ones(1, 4), lambda x: x)  # the norm of equal features is zero
+    tensor([[1., 1., 1., 1.]], grad_fn=<AddBackward0>)
+    """
+
+    def __init__(
+        self, d_model: int, *, norm: Norm = "pre", dropout: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        _check_sizes(d_model=d_model)
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post', got {norm!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        self.place = norm
+        self.norm = nn.LayerNorm(d_model, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "*batch d_model"], sublayer: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "*batch d_model"]:
+        """Apply a sub-layer and add what it finds.
+
+        Args:
+            x: the tokens.
+            sublayer: takes tokens and returns as many of the same width.
+        """
+        if self.place == "pre":
+            x = x + self.dropout(sublayer(self.norm(x)))
+        else:
+            x = self.norm(x + self.dropout(sublayer(x)))
+        return x
+
+
+class EncoderBlock(nn.Module):
+    """Let every token attend to its own sequence, then think about what it found.
+
+    Args:
+        d_model: width of a token.
+        n_heads: heads of the attention.
+        d_ff: width inside the feed-forward.
+        norm: "pre" or "post", see ``Residual``.
+        dropout: share of what each of the two sub-layers finds that is dropped in training.
+        bias: whether maps and norms have a bias.
+        activation: of the feed-forward.
+        attend: how every head attends.
+
+    Raises:
+        ValueError: if a number is out of range, or the norm is neither word.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
+
+    >>> EncoderBlock(d_model=4, n_heads=2, d_ff=16)(torch.zeros(1, 3, 4)).shape
+    torch.Size([1, 3, 4])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        *,
+        norm: Norm = "pre",
+        dropout: float = 0.0,
+        bias: bool = True,
+        activation: Activation = F.relu,
+        attend: Attend = fused_attend,
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(d_model, n_heads, bias=bias, attend=attend)
+        self.feed_forward = FeedForward(d_model, d_ff, bias=bias, activation=activation)
+        self.add_self_attention = Residual(d_model, norm=norm, dropout=dropout, bias=bias)
+        self.add_feed_forward = Residual(d_model, norm=norm, dropout=dropout, bias=bias)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq d_model"], mask: Mask = None
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Return one new vector for each token.
+
+        Args:
+            x: the tokens.
+            mask: True where a token may attend; with a causal one, the block serves a decoder alone.
+        """
+        x = self.add_self_attention(x, lambda x: self.self_attention(x, x, x, mask))
+        x = self.add_feed_forward(x, self.feed_forward)
+        return x
+
+    @classmethod
+    def from_torch(cls, layer: nn.TransformerEncoderLayer) -> "EncoderBlock":
+        """Make a block with the weights of torch's.
+
+        The two give the same in ``eval()``, but for queries that may attend to nothing. In training torch drops
+        also inside the feed-forward and in the attention weights.
+
+        Raises:
+            ValueError: if its attention has what ours has not.
+            TypeError: if it is another kind of layer.
+        """
+        _check_type(layer, nn.TransformerEncoderLayer)
+        block = cls(**_settings(layer))
+        _copy_from_torch(layer, block, _ENCODER_NORMS)
+        return block
+
+    def to_torch(self) -> nn.TransformerEncoderLayer:
+        """Make a layer of torch's, ``batch_first``, with the weights of this block.
+
+        In training it drops also inside the feed-forward and in the attention weights.
+
+        Raises:
+            ValueError: if torch's attention cannot do what ours does.
+        """
+        layer = nn.TransformerEncoderLayer(**_settings_for_torch(self))
+        _copy_to_torch(self, layer, _ENCODER_NORMS)
+        return layer
+
+
+class DecoderBlock(nn.Module):
+    """Let every target token attend to those before it, then to the source, then think about what it found.
+
+    The arguments are those of ``EncoderBlock``.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
+
+    >>> x, memory = torch.zeros(1, 3, 4), torch.zeros(1, 5, 4)
+    >>> DecoderBlock(d_model=4, n_heads=2, d_ff=16)(x, memory).shape
+    torch.Size([1, 3, 4])
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        *,
+        norm: Norm = "pre",
+        dropout: float = 0.0,
+        bias: bool = True,
+        activation: Activation = F.relu,
+        attend: Attend = fused_attend,
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(d_model, n_heads, bias=bias, attend=attend)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads, bias=bias, attend=attend)
+        self.feed_forward = FeedForward(d_model, d_ff, bias=bias, activation=activation)
+        self.add_self_attention = Residual(d_model, norm=norm, dropout=dropout, bias=bias)
+        self.add_cross_attention = Residual(d_model, norm=norm, dropout=dropout, bias=bias)
+        self.add_feed_forward = Residual(d_model, norm=norm, dropout=dropout, bias=bias)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch target d_model"],
+        memory: Float[Tensor, "batch source d_model"],
+        mask: Mask = CAUSAL,
+        memory_mask: Mask = None,
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Return one new vector for each target token.
+
+        Args:
+            x: the target tokens.
+            memory: what the encoder left, one vector for each source token.
+            mask: where a target token may attend among the target tokens.
+            memory_mask: where a target token may attend among the source tokens.
+        """
+        x = self.add_self_attention(x, lambda x: self.self_attention(x, x, x, mask))
+        x = self.add_cross_attention(
+            x, lambda x: self.cross_attention(x, memory, memory, memory_mask)
+        )
+        x = self.add_feed_forward(x, self.feed_forward)
+        return x
+
+    @classmethod
+    def from_torch(cls, layer: nn.TransformerDecoderLayer) -> "DecoderBlock":
+        """Make a block with the weights of torch's; see ``EncoderBlock.from_torch``.
+
+        Give torch's layer a causal ``tgt_mask``; ours has one if none is given.
+        """
+        _check_type(layer, nn.TransformerDecoderLayer)
+        block = cls(**_settings(layer))
+        _copy_from_torch(layer, block, _DECODER_NORMS)
+        block.cross_attention = MultiHeadAttention.from_torch(layer.multihead_attn)
+        return block
+
+    def to_torch(self) -> nn.TransformerDecoderLayer:
+        """Make a layer of torch's, ``batch_first``, with the weights of this block.
+
+        Raises:
+            ValueError: if torch's attention cannot do what ours does.
+        """
+        layer = nn.TransformerDecoderLayer(**_settings_for_torch(self))
+        _copy_to_torch(self, layer, _DECODER_NORMS)
+        layer.multihead_attn = self.cross_attention.to_torch()
+        return layer
+
+
+class TransformerEncoder(nn.Module):
+    """Blocks, one after the other.
+
+    Args:
+        blocks: at least one.
+        norm: a last layer norm; blocks with ``norm="pre"`` leave their sum as it is, and need one.
+
+    Raises:
+        ValueError: if there is no block.
+
+    >>> encoder = TransformerEncoder([EncoderBlock(4, 2, 16) for _ in range(2)], nn.LayerNorm(4))
+    >>> encoder(torch.zeros(1, 3, 4)).shape
+    torch.Size([1, 3, 4])
+    """
+
+    def __init__(self, blocks: Iterable[EncoderBlock], norm: nn.LayerNorm | None = None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        _check_sizes(blocks=len(self.blocks))
+        self.norm = norm
+
+    def forward(
+        self, x: Float[Tensor, "batch seq d_model"], mask: Mask = None
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Return one new vector for each token; the mask serves every block."""
+        for block in self.blocks:
+            x = block(x, mask)
+        return x if self.norm is None else self.norm(x)
+
+    @classmethod
+    def from_torch(cls, encoder: nn.TransformerEncoder) -> "TransformerEncoder":
+        """Make an encoder with the weights of torch's; see ``EncoderBlock.from_torch``."""
+        layers: Any = encoder.layers
+        blocks = [EncoderBlock.from_torch(layer) for layer in layers]
+        return cls(blocks, _norm(encoder)).train(encoder.training)
+
+    def to_torch(self) -> nn.TransformerEncoder:
+        """Make an encoder of torch's with the weights of this one; see ``EncoderBlock.to_torch``."""
+        blocks: Any = self.blocks
+        layers = [block.to_torch() for block in blocks]
+        theirs = nn.TransformerEncoder(
+            layers[0], len(layers), _norm(self), enable_nested_tensor=False
+        )
+        theirs.layers = nn.ModuleList(layers)
+        return theirs.train(self.training)
+
+
+class TransformerDecoder(nn.Module):
+    """Blocks, one after the other, which all look at the same memory.
+
+    Args:
+        blocks: at least one.
+        norm: a last layer norm, as in ``TransformerEncoder``.
+
+    Raises:
+        ValueError: if there is no block.
+    """
+
+    def __init__(self, blocks: Iterable[DecoderBlock], norm: nn.LayerNorm | None = None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        _check_sizes(blocks=len(self.blocks))
+        self.norm = norm
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch target d_model"],
+        memory: Float[Tensor, "batch source d_model"],
+        mask: Mask = CAUSAL,
+        memory_mask: Mask = None,
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Return one new vector for each target token; see ``DecoderBlock`` for the arguments."""
+        for block in self.blocks:
+            x = block(x, memory, mask, memory_mask)
+        return x if self.norm is None else self.norm(x)
+
+    @classmethod
+    def from_torch(cls, decoder: nn.TransformerDecoder) -> "TransformerDecoder":
+        """Make a decoder with the weights of torch's; see ``DecoderBlock.from_torch``."""
+        layers: Any = decoder.layers
+        blocks = [DecoderBlock.from_torch(layer) for layer in layers]
+        return cls(blocks, _norm(decoder)).train(decoder.training)
+
+    def to_torch(self) -> nn.TransformerDecoder:
+        """Make a decoder of torch's with the weights of this one; see ``DecoderBlock.to_torch``."""
+        blocks: Any = self.blocks
+        layers = [block.to_torch() for block in blocks]
+        theirs = nn.TransformerDecoder(layers[0], len(layers), _norm(self))
+        theirs.layers = nn.ModuleList(layers)
+        return theirs.train(self.training)
+
+
+class TransformerTranslator(Translator):
+    """Encoder and decoder of the Transformer, with embeddings, positions and a readout.
+
+    A step reads the whole target so far again.
+
+    Args:
+        source_vocab_size: how many source ids there are.
+        target_vocab_size: how many target ids there are.
+        d_model: width of a token.
+        n_heads: heads of every attention.
+        d_ff: width inside every feed-forward; four times ``d_model`` if not given, as in the paper.
+        n_layers: blocks of the encoder, and of the decoder.
+        norm: "pre" or "post"; with "pre", encoder and decoder end with one more norm.
+        dropout: share that is dropped in training of each sub-layer's output, and of the embedded tokens.
+        tied: whether the readout is the target's table of embeddings, as in the paper (which has one vocabulary
+            for both languages, and shares three tables).
+        embedding_scale: by how much embeddings are multiplied before positions are added; the root of
+            ``d_model`` if not given, as in the paper. The tables start with variance ``1 / d_model``.
+        positions: marks the places of source and target tokens; sinusoidal if not given, and ``nn.Identity()``
+            leaves them out.
+        attend: how every head attends, also in cross-attention. To give positions to one that knows them
+            (``with_rotary``), set it in ``self_attention`` of every block: source and target have no distance.
+
+    Raises:
+        ValueError: if a number is out of range, or the norm is neither word.
+
+    References:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3; tied tables: Press and Wolf 2017, arXiv:1608.05859.
+
+    >>> model = TransformerTranslator(30, 40)
+    >>> model(torch.tensor([[5, 6, 2]]), torch.tensor([[1, 7]])).shape
+    torch.Size([1, 2, 40])
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        *,
+        d_model: int = 64,
+        n_heads: int = 4,
+        d_ff: int | None = None,
+        n_layers: int = 1,
+        norm: Norm = "pre",
+        dropout: float = 0.0,
+        tied: bool = False,
+        embedding_scale: float | None = None,
+        positions: Positions | None = None,
+        attend: Attend = fused_attend,
+    ) -> None:
+        super().__init__()
+        _check_sizes(
+            source_vocab_size=source_vocab_size,
+            target_vocab_size=target_vocab_size,
+            n_layers=n_layers,
+        )
+        block: dict[str, Any] = {
+            "d_model": d_model,
+            "n_heads": n_heads,
+            "d_ff": 4 * d_model if d_ff is None else d_ff,
+            "norm": norm,
+            "dropout": dropout,
+            "attend": attend,
+        }
+
+        def last_norm() -> nn.LayerNorm | None:
+            return nn.LayerNorm(d_model) if norm == "pre" else None
+
+        self.encoder = TransformerEncoder(
+            (EncoderBlock(**block) for _ in range(n_layers)), last_norm()
+        )
+        self.decoder = TransformerDecoder(
+            (DecoderBlock(**block) for _ in range(n_layers)), last_norm()
+        )
+        self.source_embedding = nn.Embedding(source_vocab_size, d_model)
+        self.target_embedding = nn.Embedding(target_vocab_size, d_model)
+        for table in (self.source_embedding, self.target_embedding):
+            nn.init.normal_(table.weight, std=1 / math.sqrt(d_model))
+        self.embedding_scale = math.sqrt(d_model) if embedding_scale is None else embedding_scale
+        self.positions = SinusoidalPositions(d_model) if positions is None else positions
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(d_model, target_vocab_size, bias=False)
+        if tied:
+            self.readout.weight = self.target_embedding.weight
+
+    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+        """Let the source attend to itself."""
+        tokens = token_mask(source)
+        x = self._embed(self.source_embedding, source)
+        return Memory(self.encoder(x, Padding(tokens)), tokens)
+
+    def decode(
+        self, target_in: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits after every target token, each given those before it and the memory."""
+        x = self._embed(self.target_embedding, target_in)
+        x = self.decoder(x, memory.states, CAUSAL, Padding(memory.mask))
+        logits: Tensor = self.readout(x)
+        return logits
+
+    def forward(
+        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits under teacher forcing, all steps at once.
+
+        Raises:
+            ValueError: if the batch or a sequence is empty, or the two batches differ.
+            TypeError: if the ids are not whole numbers of dtype int64.
+        """
+        check_ids(source, target_in)
+        return self.decode(target_in, self.encode(source))
+
+    def start(self, memory: Memory) -> State:
+        """Start with no token read."""
+        return (memory.mask.new_zeros(len(memory.mask), 0, dtype=torch.long),)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Read one more token, and all those before it again."""
+        tokens = torch.cat([state[0], token[:, None]], dim=1)
+        return self.decode(tokens, memory)[:, -1], (tokens,)
+
+    def _embed(
+        self, table: nn.Embedding, ids: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        x: Tensor = self.dropout(self.positions(table(ids) * self.embedding_scale))
+        return x
+
+
+_ENCODER_NORMS = {"norm1": "add_self_attention", "norm2": "add_feed_forward"}
+_DECODER_NORMS = {
+    "norm1": "add_self_attention",
+    "norm2": "add_cross_attention",
+    "norm3": "add_feed_forward",
+}
+
+
+def _settings(layer: Any) -> dict[str, Any]:
+    """Read from a layer of torch's what a block of ours is to be made with."""
+    return {
+        "d_model": layer.linear1.in_features,
+        "n_heads": layer.self_attn.num_heads,
+        "d_ff": layer.linear1.out_features,
+        "norm": "pre" if layer.norm_first else "post",
+        "dropout": layer.dropout1.p,
+        "bias": layer.linear1.bias is not None,
+        "activation": copy.deepcopy(layer.activation),
+    }
+
+
+def _settings_for_torch(block: Any) -> dict[str, Any]:
+    """Read from a block what a layer of torch's is to be made with."""
+    up_proj, residual = block.feed_forward.up_proj, block.add_self_attention
+    return {
+        "d_model": up_proj.in_features,
+        "nhead": block.self_attention.n_heads,
+        "dim_feedforward": up_proj.out_features,
+        "norm_first": residual.place == "pre",
+        "dropout": residual.dropout.p,
+        "bias": up_proj.bias is not None,
+        "activation": copy.deepcopy(block.feed_forward.activation),
+        "batch_first": True,
+    }
+
+
+def _check_type(layer: object, kind: type[nn.Module]) -> None:
+    if not isinstance(layer, kind):
+        raise TypeError(f"the layer must be a torch.nn.{kind.__name__}, got {type(layer).__name__}")
+
+
+def _copy_from_torch(layer: Any, block: Any, norms: dict[str, str]) -> None:
+    block.self_attention = MultiHeadAttention.from_torch(layer.self_attn)
+    block.feed_forward.up_proj = copy.deepcopy(layer.linear1)
+    block.feed_forward.down_proj = copy.deepcopy(layer.linear2)
+    for theirs, ours in norms.items():
+        getattr(block, ours).norm = copy.deepcopy(getattr(layer, theirs))
+    block.train(layer.training)
+
+
+def _copy_to_torch(block: Any, layer: Any, norms: dict[str, str]) -> None:
+    layer.self_attn = block.self_attention.to_torch()
+    layer.linear1 = copy.deepcopy(block.feed_forward.up_proj)
+    layer.linear2 = copy.deepcopy(block.feed_forward.down_proj)
+    for theirs, ours in norms.items():
+        setattr(layer, theirs, copy.deepcopy(getattr(block, ours).norm))
+    layer.train(block.training)
+
+
+def _norm(stack: Any) -> Any:
+    """Copy the last norm of a stack, ours or torch's."""
+    return copy.deepcopy(stack.norm)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
