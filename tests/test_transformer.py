@@ -1019,3 +1019,15 @@ def test_an_activation_with_weights_is_copied_too():
     assert ours.feed_forward.activation is not theirs.activation
     assert again.activation is not ours.feed_forward.activation
     assert_close(ours.feed_forward.activation.weight, theirs.activation.weight)
+
+
+def test_a_residual_has_a_bias_in_its_norm_unless_told_otherwise():
+    assert Residual(5).norm.bias is not None
+    assert Residual(5, bias=False).norm.bias is None
+
+
+def test_a_translator_starts_with_no_token_for_every_row():
+    model = TransformerTranslator(11, 13, d_model=12, n_heads=3)
+    (tokens,) = model.start(model.encode(torch.tensor([[5, 6, 2], [7, 2, 0]])))
+    assert tokens.shape == (2, 0)
+    assert tokens.dtype == torch.long
