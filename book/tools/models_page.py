@@ -38,9 +38,9 @@ how many held-out numbers of a length come out right in every word. A figure is 
 {by_length}
 
 *Seconds* are those that training took on one thread of one machine ({processor}) that had other work
-to do beside; alone it takes less, and elsewhere it is other. All models but the last are recurrent. The first has an encoder that reads in one
-direction, the next three one that reads in both. The Transformer has two blocks in
-its encoder and two in its decoder.
+to do beside; alone it takes less, and elsewhere it is other. All models but the last are recurrent.
+The first has an encoder that reads in one direction, the next three one that reads in both. The
+Transformer has two blocks in its encoder and two in its decoder.
 
 ## With fewer steps
 
