@@ -865,7 +865,7 @@ def test_a_mask_that_does_not_fit_is_rejected(shape):
 
 
 @pytest.mark.rejects
-def test_keys_of_another_batch_or_with_other_heads_are_rejected():
+def test_keys_of_another_batch_or_with_other_heads_are_rejected(unchecked):
     layer = built(lambda: MultiHeadAttention(12, 4, n_kv_heads=2))
     query, key = normal(3, 5, 12), normal(3, 7, 12, seed=1)
     k, v = layer.keys_values(key, key)
