@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minattn.recurrent import Attend
+from minattn.translation import check_sizes
 
 Mask = Bool[Tensor, "*#batch #queries keys"] | None
 """True where a query may attend to a key; None where all may."""
@@ -145,7 +146,7 @@ class AdditiveAttention(SoftAttention):
 
     def __init__(self, d_query: int, d_key: int, d_hidden: int) -> None:
         super().__init__()
-        _check_sizes(d_query=d_query, d_key=d_key, d_hidden=d_hidden)
+        check_sizes(d_query=d_query, d_key=d_key, d_hidden=d_hidden)
         self.q_proj = nn.Linear(d_query, d_hidden, bias=False)
         self.k_proj = nn.Linear(d_key, d_hidden)
         self.v = nn.Parameter(torch.empty(d_hidden).uniform_(-1, 1) / math.sqrt(d_hidden))
@@ -178,7 +179,7 @@ class MultiplicativeAttention(SoftAttention):
 
     def __init__(self, d_query: int, d_key: int, temperature: float = 1.0) -> None:
         super().__init__()
-        _check_sizes(d_query=d_query, d_key=d_key)
+        check_sizes(d_query=d_query, d_key=d_key)
         _check_temperature(temperature)
         self.temperature = temperature
         self.k_proj = nn.Linear(d_key, d_query, bias=False)
@@ -345,9 +346,3 @@ def alignment_accuracy(
 def _check_temperature(temperature: float) -> None:
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a finite number above 0, got {temperature}")
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from minattn.alignment import masked_softmax, weighted_sum
 from minattn.masks import Mask, to_bool, to_sdpa
 from minattn.recurrent import Attend
+from minattn.translation import check_sizes
 
 Array = np.ndarray
 
@@ -249,10 +250,7 @@ class DotProductAttention(nn.Module):
     ) -> None:
         super().__init__()
         d_value = d_key if d_value is None else d_value
-        widths = {"d_query": d_query, "d_key": d_key, "d_value": d_value, "d_k": d_k, "d_v": d_v}
-        for name, width in widths.items():
-            if width < 1:
-                raise ValueError(f"{name} must be at least 1, got {width}")
+        check_sizes(d_query=d_query, d_key=d_key, d_value=d_value, d_k=d_k, d_v=d_v)
         self.q_proj = nn.Linear(d_query, d_k, bias=False)
         self.k_proj = nn.Linear(d_key, d_k, bias=False)
         self.v_proj = nn.Linear(d_value, d_v, bias=False)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
 from minattn.recurrent import Attend
+from minattn.translation import check_sizes
 
 
 def sinusoidal(
@@ -89,9 +90,7 @@ class LearnedPositions(nn.Module):
 
     def __init__(self, context_length: int, d_model: int) -> None:
         super().__init__()
-        for name, number in (("context_length", context_length), ("d_model", d_model)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
+        check_sizes(context_length=context_length, d_model=d_model)
         self.table = nn.Parameter(torch.randn(context_length, d_model))
 
     def forward(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from minattn.dot_product import DotProductAttention, fused_attend
 from minattn.masks import Causal, Mask, Padding
 from minattn.recurrent import Attend
-from minattn.translation import Memory, State, Translator, check_ids
+from minattn.translation import Memory, State, Translator, check_ids, check_sizes
 from minattn.vocabulary import token_mask
 
 Positions = Callable[[Tensor], Tensor]
@@ -47,10 +47,7 @@ class SelfAttentionStack(nn.Module):
         attend: Attend = fused_attend,
     ) -> None:
         super().__init__()
-        sizes = {"vocab_size": vocab_size, "d_model": d_model, "n_layers": n_layers}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_sizes(vocab_size=vocab_size, d_model=d_model, n_layers=n_layers)
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.positions = positions
         self.layers = nn.ModuleList(
@@ -110,8 +107,7 @@ class InPlaceTranslator(Translator):
             positions=positions,
             attend=attend,
         )
-        if target_vocab_size < 1:
-            raise ValueError(f"target_vocab_size must be at least 1, got {target_vocab_size}")
+        check_sizes(target_vocab_size=target_vocab_size)
         self.readout = nn.Linear(d_model, target_vocab_size)
 
     def encode(self, source: Int[Tensor, "batch source"]) -> Memory:

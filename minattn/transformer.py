@@ -16,7 +16,7 @@ from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions
 from minattn.recurrent import Attend
 from minattn.self_attention import CAUSAL, Positions
-from minattn.translation import Memory, State, Translator, check_ids
+from minattn.translation import Memory, State, Translator, check_ids, check_sizes
 from minattn.vocabulary import token_mask
 
 Activation = Callable[[Tensor], Tensor]
@@ -48,7 +48,7 @@ class FeedForward(nn.Module):
         self, d_model: int, d_ff: int, *, bias: bool = True, activation: Activation = F.relu
     ) -> None:
         super().__init__()
-        _check_sizes(d_model=d_model, d_ff=d_ff)
+        check_sizes(d_model=d_model, d_ff=d_ff)
         self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
         self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
         self.activation = activation
@@ -85,7 +85,7 @@ class Residual(nn.Module):
         self, d_model: int, *, norm: Norm = "pre", dropout: float = 0.0, bias: bool = True
     ) -> None:
         super().__init__()
-        _check_sizes(d_model=d_model)
+        check_sizes(d_model=d_model)
         if norm not in ("pre", "post"):
             raise ValueError(f"norm must be 'pre' or 'post', got {norm!r}")
         if not 0 <= dropout < 1:
@@ -290,7 +290,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, blocks: Iterable[EncoderBlock], norm: nn.LayerNorm | None = None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        _check_sizes(blocks=len(self.blocks))
+        check_sizes(blocks=len(self.blocks))
         self.norm = norm
 
     def forward(
@@ -333,7 +333,7 @@ class TransformerDecoder(nn.Module):
     def __init__(self, blocks: Iterable[DecoderBlock], norm: nn.LayerNorm | None = None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        _check_sizes(blocks=len(self.blocks))
+        check_sizes(blocks=len(self.blocks))
         self.norm = norm
 
     def forward(
@@ -415,7 +415,7 @@ class TransformerTranslator(Translator):
         attend: Attend = fused_attend,
     ) -> None:
         super().__init__()
-        _check_sizes(
+        check_sizes(
             source_vocab_size=source_vocab_size,
             target_vocab_size=target_vocab_size,
             n_layers=n_layers,
@@ -503,14 +503,13 @@ _DECODER_NORMS = {
 
 
 def _settings(layer: Any) -> dict[str, Any]:
-    """Read from a layer of torch's what a block of ours is to be made with."""
+    """Read from a layer of torch's what a block of ours is made with; whatever has weights is replaced afterwards."""
     return {
         "d_model": layer.linear1.in_features,
         "n_heads": layer.self_attn.num_heads,
         "d_ff": layer.linear1.out_features,
         "norm": "pre" if layer.norm_first else "post",
         "dropout": layer.dropout1.p,
-        "bias": layer.linear1.bias is not None,
         "activation": copy.deepcopy(layer.activation),
     }
 
@@ -524,9 +523,7 @@ def _settings_for_torch(block: Any) -> dict[str, Any]:
         "dim_feedforward": up_proj.out_features,
         "norm_first": residual.place == "pre",
         "dropout": residual.dropout.p,
-        "bias": up_proj.bias is not None,
         "activation": copy.deepcopy(block.feed_forward.activation),
-        "batch_first": True,
     }
 
 
@@ -556,9 +553,3 @@ def _copy_to_torch(block: Any, layer: Any, norms: dict[str, str]) -> None:
 def _norm(stack: Any) -> Any:
     """Copy the last norm of a stack, ours or torch's."""
     return copy.deepcopy(stack.norm)
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")

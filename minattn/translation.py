@@ -69,6 +69,17 @@ class Translator(nn.Module, ABC):
         return torch.stack(logits, dim=1)
 
 
+def check_sizes(**sizes: int) -> None:
+    """Check that every size is at least 1.
+
+    Raises:
+        ValueError: naming the first that is not.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
 def check_ids(source: Tensor, target_in: Tensor | None = None) -> None:
     """Reject ids that no model can read.
 
@@ -118,8 +129,7 @@ def greedy(
     Raises:
         ValueError: if ``max_length`` is below 1 or the source is empty.
     """
-    if max_length < 1:
-        raise ValueError(f"max_length must be at least 1, got {max_length}")
+    check_sizes(max_length=max_length)
     check_ids(source)
     memory = model.encode(source)
     state = model.start(memory)

@@ -145,18 +145,41 @@ def test_a_handful_of_examples_is_learned_by_heart():
     assert set(evaluate(model, few).values()) == {1.0}
 
 
-def test_every_example_is_seen_once_before_any_comes_again(monkeypatch):
+def batches_seen(monkeypatch, **settings):
+    """Train, and say which examples were in which batch."""
     seen = []
     select = type(TASK.batch(TASK.train)).select
     monkeypatch.setattr(
         "minattn.vocabulary.Batch.select",
         lambda batch, rows: seen.append(rows) or select(batch, rows),
     )
-    fit(small(), TASK, steps=8, batch_size=13, progress=False)
-    assert [len(rows) for rows in seen] == [13, 13, 13, 1] * 2
-    first, second = torch.cat(seen[:4]).tolist(), torch.cat(seen[4:]).tolist()
-    assert sorted(first) == sorted(second) == list(range(40))
-    assert first != second
+    fit(small(), TASK, progress=False, **settings)
+    return seen
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_every_example_is_seen_once_before_any_comes_again(monkeypatch, by_length):
+    seen = batches_seen(monkeypatch, steps=8, batch_size=13, by_length=by_length)
+    for epoch in (seen[:4], seen[4:]):
+        assert sorted(len(rows) for rows in epoch) == [1, 13, 13, 13]
+        assert sorted(torch.cat(epoch).tolist()) == list(range(40))
+    assert torch.cat(seen[:4]).tolist() != torch.cat(seen[4:]).tolist()
+
+
+def test_batches_by_length_have_less_padding_and_come_in_random_order(monkeypatch):
+    data = TASK.batch(TASK.train)
+    lengths = (data.source != 0).sum(1) + (data.target_in != 0).sum(1)
+    padding, means = {}, {}
+    for by_length in (False, True):
+        seen = batches_seen(monkeypatch, steps=40, batch_size=4, by_length=by_length)
+        padding[by_length] = sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in seen)
+        means[by_length] = [lengths[rows].float().mean().item() for rows in seen]
+        monkeypatch.undo()
+    assert padding[True] < 0.6 * padding[False]
+    # Pools of four batches: sorted inside, in random order within.
+    pools = [means[True][i : i + 4] for i in range(0, 8, 4)]
+    assert any(pool != sorted(pool) for pool in pools)
+    assert len({tuple(pool) for pool in (means[True][:10], means[True][10:20])}) == 2
 
 
 def test_the_model_is_trained_in_training_mode_and_left_in_evaluation_mode():

@@ -31,6 +31,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "2 heads": {"n_heads": 2},
     "8 heads": {"n_heads": 8},
     "2 layers": {"n_layers": 2},
+    "2 layers, by length": {"n_layers": 2, "by_length": True, "steps": 1100},
     "no feed-forward": {"change": "no feed-forward"},
     "no encoder attention": {"change": "no encoder attention"},
     "no decoder self-attention": {"change": "no decoder self-attention"},
@@ -142,7 +143,7 @@ def first_loss(model: TransformerTranslator, task: Task) -> float:
         return token_loss(model(batch.source, batch.target_in), batch.target_out).item()
 
 
-def run(seed: int, steps: int = STEPS, **settings: Any) -> dict[str, Any]:
+def run(seed: int, steps: int = STEPS, by_length: bool = False, **settings: Any) -> dict[str, Any]:
     """Train one model and measure it."""
     task = number_words()
     model = make_model(task, seed, **settings)
@@ -154,6 +155,7 @@ def run(seed: int, steps: int = STEPS, **settings: Any) -> dict[str, Any]:
         seed=seed,
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
+        by_length=by_length,
         progress=False,
     )
     accuracy = evaluate(model, task)
