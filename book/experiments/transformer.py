@@ -83,6 +83,9 @@ def change_blocks(model: TransformerTranslator, change: str) -> None:
                 "add_feed_forward" if change == "no feed-forward" else "add_self_attention"
             ):
                 setattr(block, name, Skip())
+                setattr(block, name.removeprefix("add_"), nn.Identity())  # its weights do not count
+    if change == "no norm":
+        model.encoder.norm = model.decoder.norm = None
 
 
 def make_model(

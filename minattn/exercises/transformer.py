@@ -752,6 +752,18 @@ TIED = Exercise(
             "These are the best tokens. The logits of all of them are asked for, shape (batch, seq, vocab).",
         ),
         Mistake(
+            "read_word_only",
+            lambda ids, table, p, blocks: (blocks(_embedded(ids, table, p)) * table[ids]).sum(-1),
+            "Each place has one logit, that of the word that was read there. Which word comes next is to be "
+            "guessed among all of the vocabulary, so compare with every row of the table.",
+        ),
+        Mistake(
+            "positions_after_blocks",
+            lambda ids, table, p, blocks: (blocks(table[ids] * _root_of(table)) + p) @ table.T,
+            "The positions are added to what the blocks return. They belong in front: it is the blocks that "
+            "have to know where a word stands.",
+        ),
+        Mistake(
             "not_read_out",
             _read(lambda h, table: h),
             "These are the vectors that the blocks return. The logits are still to be read out of them, with "
@@ -910,6 +922,17 @@ DECODE = Exercise(
             _all_appended,
             "The guesses of all rows are appended every time. All but the last guess words that are already "
             "there.",
+        ),
+        Mistake(
+            "all_at_once",
+            lambda logits_of, n: logits_of(torch.full((n,), BOS)).argmax(-1).tolist(),
+            "The decoder is asked once, for all places. Every row guesses what follows the tokens before it, "
+            "and those are not written yet. Write one token, give it to the decoder, and ask again.",
+            also=[
+                lambda logits_of, n: (
+                    logits_of(torch.tensor([BOS] + [PAD] * (n - 1))).argmax(-1).tolist()
+                ),
+            ],
         ),
         Mistake(
             "over_positions",
@@ -1943,7 +1966,7 @@ def _watch(answer: Answer, case: Case) -> tuple[list[_Call], str]:
             return
         if name == "the positions":
             x = given.get("x", given.get("input"))
-            length = x.shape[-2] if isinstance(x, Tensor) and x.ndim > 1 else 0
+            length = x.shape[1] if isinstance(x, Tensor) and x.ndim > 1 else 0
             name += " of the source" if length == source.shape[1] else " of the target"
         mask = given.pop("mask", None)
         calls.append(_Call(name, given, mask))
@@ -2176,6 +2199,17 @@ def _scaled_by_width(model: Any, table: nn.Embedding, ids: Tensor) -> Tensor:
     return x
 
 
+def _placed_twice(model: Any, table: nn.Embedding, ids: Tensor) -> Tensor:
+    x = table(ids) * model.embedding_scale
+    twice: Tensor = x + model.positions(x)
+    return twice
+
+
+def _positions_as_table(model: Any, table: nn.Embedding, ids: Tensor) -> Tensor:
+    x: Tensor = table(ids) * model.embedding_scale + model.positions
+    return x
+
+
 def _placeless(model: Any, table: nn.Embedding, ids: Tensor) -> Tensor:
     x: Tensor = table(ids) * model.embedding_scale
     return x
@@ -2280,9 +2314,9 @@ ASSEMBLY = Exercise(
         Mistake(
             "called_as_a_whole",
             lambda model, source, target_in: model(source, target_in),
-            "You call a part that you are to build here: an encoder, a decoder, a block or one of its "
-            "add_... modules. Use what is inside it. Of add_self_attention take the norm; the sum you "
-            "write yourself.",
+            "You call a part that you are to build here: the model or a method of it, an encoder, a decoder, "
+            "a block or one of its add_... modules. Use what is inside it. Of add_self_attention take the "
+            "norm; the sum you write yourself.",
             also=[
                 lambda model, source, target_in: model.encode(source),
                 lambda model, source, target_in: model.decoder(
@@ -2310,6 +2344,17 @@ ASSEMBLY = Exercise(
             "The embeddings are multiplied by another number. It is the root of d_model, and the model has "
             "it in embedding_scale.",
             also=[_embed_with(_scaled_down)],
+        ),
+        Mistake(
+            "positions_added_twice",
+            _embed_with(_placed_twice),
+            "model.positions is called with the embedded tokens and returns them with the positions added. "
+            "Take what it returns: x = model.positions(x).",
+            also=[
+                _embed_with(_placed_twice, "source"),
+                _embed_with(_placed_twice, "target"),
+                _embed_with(_positions_as_table),
+            ],
         ),
         Mistake(
             "no_positions",
