@@ -26,22 +26,20 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def gradient_norms(model: TransformerTranslator) -> list[float]:
-    """Measure the gradient of each block, encoder first, as the root of the mean square over its numbers."""
-    norms = []
-    for block in (*model.encoder.blocks, *model.decoder.blocks):
-        grads = torch.cat([p.grad.flatten() for p in block.parameters() if p.grad is not None])
-        norms.append(grads.square().mean().sqrt().item())
-    return norms
-
-
 def first_gradients(model: TransformerTranslator, task: Task) -> list[float]:
-    """Measure the gradient of each block before any training, on 256 examples."""
+    """Measure the gradient of each block before any training, on 256 examples.
+
+    Returns:
+        The root of the mean square over the numbers of each block, encoder first.
+    """
     batch = task.batch(task.train[:256])
     token_loss(model(batch.source, batch.target_in), batch.target_out).backward()
-    norms = gradient_norms(model)
+    sizes = []
+    for block in (*model.encoder.blocks, *model.decoder.blocks):
+        grads = torch.cat([p.grad.flatten() for p in block.parameters()])
+        sizes.append(grads.square().mean().sqrt().item())
     model.zero_grad()
-    return norms
+    return sizes
 
 
 def train(
