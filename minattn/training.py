@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minattn.display import Progress
 from minattn.tasks.base import Example, Task
-from minattn.translation import Translator, check_sizes, translate
+from minattn.translation import Decode, Translator, check_sizes, greedy, translate
 from minattn.vocabulary import PAD, token_mask
 
 
@@ -100,7 +100,7 @@ def fit(
             raise ValueError(f"{name} must be a finite number above 0, got {number}")
     data = task.batch(task.train)
     lengths = token_mask(data.source).sum(1) + token_mask(data.target_in).sum(1)
-    batches = _batches(len(data), batch_size, lengths if by_length else None)
+    order = batches(len(data), batch_size, lengths if by_length else None)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, 2 * (steps - step) / steps)
@@ -109,7 +109,7 @@ def fit(
     losses = Losses()
     model.train()
     with seeded(seed):
-        for step, rows in zip(range(steps), batches, strict=False):
+        for step, rows in zip(range(steps), order, strict=False):
             batch = data.select(rows)
             loss = token_loss(model(batch.source, batch.target_in), batch.target_out)
             losses.append(loss.item())
@@ -130,30 +130,48 @@ def fit(
     return losses
 
 
-def _batches(
-    n_examples: int, batch_size: int, lengths: Int[Tensor, " examples"] | None
+def batches(
+    n_examples: int,
+    batch_size: int,
+    lengths: Int[Tensor, " examples"] | None = None,
+    generator: torch.Generator | None = None,
 ) -> Iterator[Int[Tensor, " rows"]]:
-    """Go through all examples in random order, again and again; like lengths together where they are given."""
+    """Go through all examples in random order, again and again.
+
+    Args:
+        n_examples: how many there are.
+        batch_size: how many come at a time; the last ones of a round may be fewer.
+        lengths: if given, examples of like length come together.
+        generator: where the order comes from; torch's own if not given.
+
+    Yields:
+        The numbers of the examples of one batch.
+    """
     while True:
-        order = torch.randperm(n_examples)
+        order = torch.randperm(n_examples, generator=generator)
         if lengths is None:
             yield from torch.split(order, batch_size)
             continue
         # Sorted in pools of four batches, not all at once: so batches still differ from one time to the next.
         for pool in torch.split(order, 4 * batch_size):
-            batches = torch.split(pool[lengths[pool].argsort(stable=True)], batch_size)
-            yield from (batches[i] for i in torch.randperm(len(batches)).tolist())
+            found = torch.split(pool[lengths[pool].argsort(stable=True)], batch_size)
+            mixed = torch.randperm(len(found), generator=generator).tolist()
+            yield from (found[i] for i in mixed)
 
 
 def evaluate(
-    model: Translator, task: Task, examples: Sequence[Example] | None = None
+    model: Translator,
+    task: Task,
+    examples: Sequence[Example] | None = None,
+    decode: Decode = greedy,
 ) -> dict[int, float]:
-    """Translate greedily and count the translations that are right in every token.
+    """Translate and count the translations that are right in every token.
 
     Args:
         model: any translator.
         task: whose vocabularies to use.
         examples: what to translate; the held-out examples of the task if not given.
+        decode: how to write; greedily if not given.
 
     Returns:
         For each length, the share of exact matches.
@@ -171,7 +189,9 @@ def evaluate(
         by_length[example.length].append(example)
     for length, group in sorted(by_length.items()):
         longest = max(len(example.target) for example in group) + 5
-        for example, tokens in zip(group, translate(model, task, group, longest), strict=True):
+        for example, tokens in zip(
+            group, translate(model, task, group, longest, decode), strict=True
+        ):
             right[length].append(tokens == list(example.target))
     return {length: sum(hits) / len(hits) for length, hits in right.items()}
 

@@ -1,7 +1,7 @@
 """The one interface of everything that translates a sequence, and the translation that needs no more than it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,14 +113,18 @@ def check_ids(source: Tensor, target_in: Tensor | None = None) -> None:
 
 
 @torch.no_grad()
-def greedy(
-    model: Translator, source: Int[Tensor, "batch source"], max_length: int = 50
+def write(
+    model: Translator,
+    source: Int[Tensor, "batch source"],
+    choose: Callable[[Tensor], Tensor],
+    max_length: int = 50,
 ) -> Int[Tensor, "batch target"]:
-    """Translate by taking the likeliest token at every step.
+    """Write one token after the other, each chosen from the logits.
 
     Args:
         model: any translator; it is used in the mode it is in, so call ``model.eval()`` if it has dropout.
         source: ids of the source, padded with ``PAD``.
+        choose: takes logits (batch, vocab) and returns one token for each row, (batch,).
         max_length: stop after this many tokens.
 
     Returns:
@@ -138,7 +142,7 @@ def greedy(
     out = []
     for _ in range(max_length):
         logits, state = model.step(token, state, memory)
-        token = logits.argmax(-1).masked_fill(finished, PAD)
+        token = choose(logits).masked_fill(finished, PAD)
         out.append(token)
         finished = finished | (token == EOS)
         if bool(finished.all()):
@@ -146,16 +150,32 @@ def greedy(
     return torch.stack(out, dim=1)
 
 
+def greedy(
+    model: Translator, source: Int[Tensor, "batch source"], max_length: int = 50
+) -> Int[Tensor, "batch target"]:
+    """Translate by taking the likeliest token at every step; see ``write``."""
+    return write(model, source, lambda logits: logits.argmax(-1), max_length)
+
+
+Decode = Callable[[Translator, Tensor, int], Tensor]
+"""``decode(model, source, max_length) -> ids``, as ``greedy`` is."""
+
+
 def translate(
-    model: Translator, task: Task, examples: Sequence[Example], max_length: int = 50
+    model: Translator,
+    task: Task,
+    examples: Sequence[Example],
+    max_length: int = 50,
+    decode: Decode = greedy,
 ) -> list[list[str]]:
-    """Translate examples of a task greedily, and return the tokens.
+    """Translate examples of a task, and return the tokens.
 
     Args:
         model: the translator.
         task: whose vocabularies to read and write with.
         examples: what to translate; only the sources are read.
         max_length: stop after this many tokens.
+        decode: how to write; greedily if not given.
 
     Raises:
         ValueError: if there is no example.
@@ -163,7 +183,7 @@ def translate(
     was_training = model.training
     model.eval()
     try:
-        ids = greedy(model, task.batch(examples).source, max_length)
+        ids = decode(model, task.batch(examples).source, max_length)
     finally:
         model.train(was_training)
     return [task.target.decode(row) for row in ids.tolist()]

@@ -1,8 +1,11 @@
 import copy
 import math
+from itertools import islice
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import ROUNDING, Phrasebook, built, normal
 from torch import nn
 from torch.testing import assert_close
@@ -11,8 +14,9 @@ from minattn import training
 from minattn.alignment import AdditiveAttention
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import Example, Task, reversal
-from minattn.training import evaluate, fit, mean_accuracy, seeded, token_loss
-from minattn.vocabulary import PAD, Vocabulary
+from minattn.training import batches, evaluate, fit, mean_accuracy, seeded, token_loss
+from minattn.translation import greedy
+from minattn.vocabulary import EOS, PAD, Vocabulary
 
 TASK = reversal(n_train=40, n_held_out_per_length=3, min_length=2, max_length=4, n_symbols=5)
 
@@ -270,6 +274,82 @@ def test_training_rejects(settings, message):
     assert identical(weights(model), before)
 
 
+# Batches
+
+
+def drawn_batches(n_batches, *settings, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [rows.tolist() for rows in islice(batches(*settings, generator), n_batches)]
+
+
+def examples_of(seen):
+    return [row for rows in seen for row in rows]
+
+
+@given(
+    n_examples=st.integers(1, 60),
+    batch_size=st.integers(1, 20),
+    n_lengths=st.integers(0, 7),
+    seed=st.integers(0, 10_000),
+)
+def test_batches_go_through_all_examples_again_and_again(n_examples, batch_size, n_lengths, seed):
+    lengths = torch.arange(n_examples) % n_lengths if n_lengths else None
+    n_batches = math.ceil(n_examples / batch_size)
+    seen = drawn_batches(3 * n_batches, n_examples, batch_size, lengths, seed=seed)
+    last = n_examples - (n_batches - 1) * batch_size
+    for i in range(0, 3 * n_batches, n_batches):
+        epoch = seen[i : i + n_batches]
+        sizes = [len(rows) for rows in epoch]
+        assert sorted(examples_of(epoch)) == list(range(n_examples))
+        assert sorted(sizes) == sorted([batch_size] * (n_batches - 1) + [last])
+        if lengths is None:
+            assert sizes[-1] == last
+
+
+@given(seed=st.integers(0, 10_000))
+def test_batches_by_length_are_sorted_in_pools_of_four(seed):
+    lengths = torch.randint(100, (50,), generator=torch.Generator().manual_seed(seed))
+    seen = drawn_batches(10, 50, 5, lengths, seed=seed)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(seed)).split(20)
+    for pool, start in zip(order, (0, 4, 8), strict=True):
+        found = sorted(seen[start : start + 4], key=lambda rows: lengths[rows].tolist())
+        # Stable: examples of the same length stay in the order in which they were drawn.
+        expected = sorted(pool.tolist(), key=lambda row: int(lengths[row]))
+        assert sorted(examples_of(found)) == sorted(expected)
+        assert sorted(map(tuple, found)) == sorted(
+            tuple(expected[i : i + 5]) for i in range(0, len(expected), 5)
+        )
+
+
+def test_batches_of_a_pool_come_in_random_order():
+    lengths = torch.arange(40)
+    places = [drawn_batches(4, 40, 10, lengths, seed=seed) for seed in range(60)]
+    firsts = {min(rows) for rows, *_ in places}
+    assert firsts == {0, 10, 20, 30}
+
+
+@pytest.mark.parametrize("lengths", [None, torch.arange(23) % 5])
+def test_the_generator_alone_decides_the_batches_and_leaves_the_global_numbers_alone(lengths):
+    before = torch.get_rng_state()
+    first = drawn_batches(12, 23, 5, lengths, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    with seeded(99):
+        assert drawn_batches(12, 23, 5, lengths, seed=1) == first
+    assert drawn_batches(12, 23, 5, lengths, seed=2) != first
+
+
+@pytest.mark.parametrize("lengths", [None, torch.arange(23) % 5])
+def test_without_a_generator_the_global_random_numbers_decide_the_batches(lengths):
+    with seeded(1):
+        rows = [rows.tolist() for rows in islice(batches(23, 5, lengths), 12)]
+    assert rows == drawn_batches(12, 23, 5, lengths, seed=1)
+
+
+def test_every_round_of_batches_has_another_order():
+    rounds = [examples_of(drawn_batches(5 * n, 23, 5, None)[-5:]) for n in (1, 2, 3)]
+    assert rounds[0] != rounds[1] != rounds[2] != rounds[0]
+
+
 # Progress
 
 
@@ -324,6 +404,25 @@ def test_a_translation_counts_when_every_token_is_right_and_none_is_missing_or_t
     assert evaluate(model, task, examples) == {1: 0.5, 2: 0.25, 3: 0.0}
     assert evaluate(model, task) == {1: 0.5}
     assert list(evaluate(model, task, examples[::-1])) == [1, 2, 3]
+
+
+def test_how_to_write_can_be_chosen_and_is_told_how_long_a_target_may_be():
+    examples = [said("a", "b"), said("b", "c"), said("ab", "cdab"), said("ba", "c")]
+    asked = []
+
+    def shout(model, source, max_length):
+        asked.append((source.tolist(), max_length, model.training))
+        return torch.tensor([[*ids("b"), EOS, *ids("a")]] * len(source))
+
+    model = Phrasebook({ids("a"): ids("c"), ids("b"): ids("c")}, vocab_size=7).train()
+    task = Task("letters", LETTERS, LETTERS, (), tuple(examples))
+    assert evaluate(model, task, decode=shout) == {1: 0.5, 2: 0.0}
+    first, second = task.batch(examples[:2]).source, task.batch(examples[2:]).source
+    assert asked == [(first.tolist(), 6, False), (second.tolist(), 9, False)]
+    assert model.training
+    assert model.read == []
+    assert evaluate(model, task, examples[:2], shout) == {1: 0.5}
+    assert evaluate(model, task, decode=greedy) == evaluate(model, task) == {1: 0.5, 2: 0.0}
 
 
 def test_targets_of_any_length_have_room():

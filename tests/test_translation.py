@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import Example, Task
-from minattn.translation import Memory, Translator, check_ids, greedy, translate
+from minattn.translation import Memory, Translator, check_ids, greedy, translate, write
 from minattn.vocabulary import BOS, EOS, PAD, Vocabulary, pad, token_mask
 
 # Three sentences whose translations have 1, 3 and 2 tokens: rows of a batch end at different steps.
@@ -120,6 +120,57 @@ def test_greedy_translation_builds_no_graph_and_keeps_the_mode():
     assert model.training
 
 
+def test_greedy_is_to_write_the_likeliest_token():
+    for seed in range(5):
+        model = chatty(seed)
+        source = pad([[5, 9, 3, 2], [7, 2]])
+        said = write(model, source, lambda logits: logits.argmax(-1), 13)
+        assert torch.equal(greedy(model, source, 13), said)
+
+
+def test_what_is_written_is_chosen_from_the_logits_and_read_in_the_next_step():
+    asked, plan = [], [torch.tensor(tokens) for tokens in ([5, 6], [3, EOS], [4, 7], [EOS, 8])]
+
+    def choose(logits):
+        asked.append(logits)
+        return plan[len(asked) - 1]
+
+    source = torch.tensor([[3, 4], [5, PAD]])
+    said = write(Summer(), source, choose)
+    # The second row has ended in the second step: what is chosen for it after that is neither said nor read.
+    assert said.tolist() == [[5, 3, 4, EOS], [6, EOS, PAD, PAD]]
+    read = torch.cat([torch.full((2, 1), BOS), said[:, :-1]], dim=1)
+    assert_close(torch.stack(asked, dim=1), Summer()(source, read), **EXACT)
+
+
+@pytest.mark.parametrize("max_length", [1, 3, 11])
+def test_writing_without_an_end_stops_at_the_longest_length(max_length):
+    said = write(Summer(), SOURCE, lambda logits: torch.full((3,), 7), max_length)
+    assert said.tolist() == [[7] * max_length] * 3
+
+
+def test_writing_stops_after_fifty_tokens_unless_told_otherwise():
+    assert write(Summer(), SOURCE, lambda logits: torch.full((3,), 7)).shape == (3, 50)
+    assert greedy(Phrasebook({(3,): (4,) * 99}, 7), SOURCE[:1]).shape == (1, 50)
+
+
+def test_writing_stops_as_soon_as_all_rows_have_ended():
+    said = write(Summer(), SOURCE, lambda logits: torch.full((3,), EOS))
+    assert said.tolist() == [[EOS]] * 3
+
+
+def test_nothing_is_chosen_from_logits_that_have_a_graph():
+    seen = []
+
+    def choose(logits):
+        seen.append((logits.requires_grad, torch.is_grad_enabled()))
+        return logits.argmax(-1)
+
+    write(chatty(0), SOURCE, choose, 3)
+    assert set(seen) == {(False, False)}
+    assert torch.is_grad_enabled()
+
+
 def test_examples_are_translated_into_tokens(phrasebook):
     assert translate(phrasebook, TASK, TASK.held_out) == [["B"], ["A", "D", "C"], ["D", "D"]]
     assert translate(phrasebook, TASK, TASK.held_out, max_length=1) == [["B"], ["A"], ["D"]]
@@ -137,6 +188,41 @@ def test_the_mode_comes_back_after_an_error_too(phrasebook):
     phrasebook.train()
     with pytest.raises(ValueError, match="max_length"):
         translate(phrasebook, TASK, TASK.held_out, max_length=0)
+    assert phrasebook.training
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_another_way_to_decode_gets_the_model_in_evaluation_mode_the_sources_and_the_length(
+    phrasebook, training
+):
+    asked = []
+
+    def decode(model, source, max_length):
+        asked.append((model, model.training, source.tolist(), max_length))
+        return torch.tensor([[3, 4, EOS, PAD], [EOS, PAD, PAD, PAD], [6, 6, 6, 5]])
+
+    phrasebook.train(training)
+    found = translate(phrasebook, TASK, TASK.held_out, 17, decode)
+    assert found == [["A", "B"], [], ["D", "D", "D", "C"]]
+    translate(phrasebook, TASK, TASK.held_out, decode=decode)
+    sources = [[3, EOS, PAD, PAD], [5, 6, EOS, PAD], [4, 4, 4, EOS]]
+    assert asked == [(phrasebook, False, sources, n) for n in (17, 50)]
+    assert phrasebook.read == []
+    assert phrasebook.training == training
+
+
+def test_translation_is_greedy_unless_told_otherwise(phrasebook):
+    usual = translate(phrasebook, TASK, TASK.held_out)
+    assert usual == translate(phrasebook, TASK, TASK.held_out, decode=greedy)
+
+
+def test_the_mode_comes_back_after_an_error_in_decoding(phrasebook):
+    def decode(model, source, max_length):
+        raise RuntimeError("no words")
+
+    phrasebook.train()
+    with pytest.raises(RuntimeError, match="no words"):
+        translate(phrasebook, TASK, TASK.held_out, decode=decode)
     assert phrasebook.training
 
 
@@ -186,13 +272,23 @@ def test_ids_that_no_model_can_read_are_rejected(source, target, error, message)
 @pytest.mark.rejects
 @pytest.mark.parametrize("max_length", [0, -3])
 def test_a_longest_length_below_one_is_rejected(phrasebook, max_length):
-    with pytest.raises(ValueError, match=f"max_length must be at least 1, got {max_length}"):
-        greedy(phrasebook, SOURCE, max_length)
+    def mute(logits):
+        raise AssertionError("nothing is to be chosen")
+
+    for call in (
+        lambda: greedy(phrasebook, SOURCE, max_length),
+        lambda: write(phrasebook, SOURCE, mute, max_length),
+    ):
+        with pytest.raises(ValueError, match=f"max_length must be at least 1, got {max_length}"):
+            call()
+    assert phrasebook.read == []
 
 
 @pytest.mark.rejects
 def test_an_empty_source_is_rejected(phrasebook):
     with pytest.raises(ValueError, match=r"neither 0, got \(3, 0\)"):
         greedy(phrasebook, SOURCE[:, :0])
+    with pytest.raises(ValueError, match="got only padding in row 0"):
+        write(phrasebook, SOURCE * 0, lambda logits: logits.argmax(-1))
     with pytest.raises(ValueError, match="at least one sequence, got none"):
         translate(phrasebook, TASK, [])
