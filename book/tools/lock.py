@@ -24,7 +24,6 @@ ONLY_ON = {
 # Wanted on other systems than the one this was made on.
 ELSEWHERE = [
     'appnope==0.1.4; sys_platform == "darwin"',
-    'colorama==0.4.6; sys_platform == "win32"',
     'pywinpty==3.1.2; os_name == "nt"',
 ]
 
