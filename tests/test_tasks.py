@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from minattn.tasks import (
+    TO_ENGLISH,
+    TO_FRENCH,
     Example,
+    bilingual_example,
     copying,
     gold_alignment,
     number_example,
@@ -19,8 +22,10 @@ from minattn.tasks import (
     repetition,
     reversal,
     slopes,
+    two_languages,
 )
-from minattn.tasks.german_numbers import MAX_DIGITS
+from minattn.tasks.german_numbers import MAX_DIGITS, draw_numbers
+from minattn.tasks.two_languages import french_words
 from minattn.vocabulary import EOS
 
 
@@ -46,6 +51,7 @@ ENGLISH = table("""
 SMALL = {
     "numbers": lambda seed: number_words(300, 20, max_digits=5, seed=seed),
     "letters": lambda seed: reversal(300, 20, min_length=2, max_length=5, n_symbols=11, seed=seed),
+    "languages": lambda seed: two_languages(300, 10, max_digits=5, seed=seed),
 }
 numbers = st.integers(1, MAX_DIGITS).flatmap(lambda n: st.integers(10 ** (n - 1), 10**n - 1))
 
@@ -436,3 +442,148 @@ def test_in_the_task_of_the_book_no_answer_of_slopes_is_a_good_guess():
 def test_slopes_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         slopes(**arguments)
+
+
+def check_french(number):
+    assert list(french_words(number)) == re.split("[ -]", num2words(number, lang="fr"))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (16, "seize"),
+        (17, "dix sept"),
+        (21, "vingt et un"),
+        (70, "soixante dix"),
+        (71, "soixante et onze"),
+        (80, "quatre vingts"),
+        (81, "quatre vingt un"),
+        (91, "quatre vingt onze"),
+        (100, "cent"),
+        (180, "cent quatre vingts"),
+        (200, "deux cents"),
+        (201, "deux cent un"),
+        (280, "deux cent quatre vingts"),
+        (1000, "mille"),
+        (2000, "deux mille"),
+        (80_000, "quatre vingt mille"),
+        (200_000, "deux cent mille"),
+        (1_000_000, "un million"),
+        (80_000_000, "quatre vingts millions"),
+        (200_000_000, "deux cents millions"),
+        (1_000_000_000, "un milliard"),
+        (71_000_000_001, "soixante et onze milliards un"),
+    ],
+)
+def test_french_numbers_are_spelled_with_their_plurals(number, words):
+    assert list(french_words(number)) == words.split()
+    check_french(number)
+
+
+def test_every_group_of_three_digits_is_spelled_in_french_as_num2words_does():
+    for scale in range(4):
+        for group in range(1, 1000):
+            check_french(group * 1000**scale)
+
+
+@given(numbers)
+def test_big_numbers_are_spelled_in_french_as_num2words_does(number):
+    check_french(number)
+
+
+@given(numbers)
+def test_the_english_half_is_the_running_task_behind_a_token(number):
+    plain, english = number_example(number), bilingual_example(number, TO_ENGLISH)
+    assert english.source == (TO_ENGLISH, *plain.source)
+    assert (english.target, english.length) == (plain.target, plain.length)
+    # Every word stands one place later, and None stays None.
+    for place, shifted in zip(plain.alignment, english.alignment, strict=True):
+        assert shifted == (None if place is None else place + 1)
+        assert place is None or english.source[shifted] == plain.source[place]
+
+
+@given(numbers)
+def test_the_french_half_has_the_same_source_but_for_the_token_and_no_alignment(number):
+    plain, french = number_example(number), bilingual_example(number, TO_FRENCH)
+    assert french.source == (TO_FRENCH, *plain.source)
+    assert french.target == french_words(number)
+    assert french.alignment == (None,) * len(french.target)
+    assert french.length == plain.length
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_number_held_out_is_trained_on_in_neither_language(seed):
+    task = two_languages(3000, 450, max_digits=3, seed=seed)
+    seen = {value_of(example.source[1:], GERMAN) for example in task.train}
+    held_out = {value_of(example.source[1:], GERMAN) for example in task.held_out}
+    assert len(held_out) == 450
+    assert not seen & held_out
+    assert not {e.source[1:] for e in task.train} & {e.source[1:] for e in task.held_out}
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_both_languages_have_the_numbers_of_the_running_task(seed):
+    one, both = number_words(300, 20, seed=seed), two_languages(300, 20, seed=seed)
+    for part, halves in [
+        (one.train, (both.train[::2], both.train[1::2])),  # each number twice in a row
+        (one.held_out, (both.held_out[:200], both.held_out[200:])),  # first English, then French
+    ]:
+        for half, token in zip(halves, (TO_ENGLISH, TO_FRENCH), strict=True):
+            assert [e.source for e in half] == [(token, *e.source) for e in part]
+        assert [e.target for e in halves[0]] == [e.target for e in part]
+    assert len(both.train) == 600
+    assert len(both.held_out) == 400
+
+
+def test_the_vocabularies_of_both_languages_know_every_word():
+    task = two_languages(n_train=24)
+    assert set(task.source.tokens[3:]) == {"<en>", "<fr>", *GERMAN}
+    assert task.source.tokens[3:5] == (TO_ENGLISH, TO_FRENCH) == ("<en>", "<fr>")
+    french = {word for n in range(1, 1000) for s in range(4) for word in french_words(n * 1000**s)}
+    assert set(task.target.tokens[3:]) == {*ENGLISH, *french}
+    assert french & set(ENGLISH) == {"six", "million"}
+    assert Counter(e.length for e in task.held_out) == dict.fromkeys(range(3, 13), 400)
+
+
+@pytest.mark.parametrize("max_digits", [3, 5, 12])
+def test_numbers_are_drawn_once_per_length_to_hold_out_and_in_turn_to_train_on(max_digits):
+    train, held_out = draw_numbers(500, 13, max_digits, seed=1)
+    assert [len(str(number)) for number in train] == [i % max_digits + 1 for i in range(500)]
+    assert [len(str(number)) for number in held_out] == [
+        digits for digits in range(3, max_digits + 1) for _ in range(13)
+    ]
+    assert len(set(held_out)) == len(held_out)
+    assert not set(train) & set(held_out)
+    assert (train, held_out) == draw_numbers(500, 13, max_digits, seed=1)
+    # The held-out numbers are drawn first, so more training changes none of them.
+    longer = draw_numbers(700, 13, max_digits, seed=1)
+    assert (longer[0][:500], longer[1]) == (train, held_out)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("language", ["en", "<de>", ""])
+def test_a_language_that_is_neither_of_the_two_is_named(language):
+    with pytest.raises(ValueError, match=f"must be '<en>' or '<fr>', got '{language}'"):
+        bilingual_example(7, language)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("language", [TO_ENGLISH, TO_FRENCH])
+@pytest.mark.parametrize("number", [0, 10**12])
+def test_a_number_out_of_range_is_named_in_both_languages(number, language):
+    with pytest.raises(ValueError, match=rf"whole number in 1\.\.999999999999, got {number}"):
+        bilingual_example(number, language)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_digits": 13}, r"max_digits must be in 3\.\.12, got 13"),
+        ({"n_train": 0}, "n_train must be at least 1, got 0"),
+        ({"n_held_out_per_length": 451}, r"in 1\.\.450 .* got 451"),
+    ],
+)
+def test_two_languages_rejects(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        two_languages(**arguments)

@@ -3,12 +3,18 @@
 from minattn.tasks.base import Example, Task, gold_alignment
 from minattn.tasks.german_numbers import number_example, number_words, read_number
 from minattn.tasks.letters import copying, previous_token, repetition, reversal, slopes
+from minattn.tasks.messages import message_pairs
+from minattn.tasks.two_languages import TO_ENGLISH, TO_FRENCH, bilingual_example, two_languages
 
 __all__ = [
+    "TO_ENGLISH",
+    "TO_FRENCH",
     "Example",
     "Task",
+    "bilingual_example",
     "copying",
     "gold_alignment",
+    "message_pairs",
     "number_example",
     "number_words",
     "previous_token",
@@ -16,4 +22,5 @@ __all__ = [
     "repetition",
     "reversal",
     "slopes",
+    "two_languages",
 ]

@@ -107,6 +107,37 @@ def number_example(number: int) -> Example:
     )
 
 
+def draw_numbers(
+    n_train: int, n_held_out_per_length: int, max_digits: int, seed: int
+) -> tuple[list[int], list[int]]:
+    """Draw the numbers of ``number_words``, which see: first those to train on, then those that are held out.
+
+    Raises:
+        ValueError: if a count or ``max_digits`` is out of range.
+    """
+    if not 3 <= max_digits <= MAX_DIGITS:
+        raise ValueError(f"max_digits must be in 3..{MAX_DIGITS}, got {max_digits}")
+    if n_train < 1:
+        raise ValueError(f"n_train must be at least 1, got {n_train}")
+    if not 1 <= n_held_out_per_length <= 450:
+        raise ValueError(
+            "n_held_out_per_length must be in 1..450 (half of the 900 numbers with three digits), "
+            f"got {n_held_out_per_length}"
+        )
+    rng = random.Random(seed)
+    held_out: list[int] = []
+    for digits in range(3, max_digits + 1):
+        held_out.extend(rng.sample(range(10 ** (digits - 1), 10**digits), n_held_out_per_length))
+    forbidden = set(held_out)
+    train: list[int] = []
+    while len(train) < n_train:
+        digits = len(train) % max_digits + 1
+        number = rng.randrange(10 ** (digits - 1), 10**digits)
+        if number not in forbidden:
+            train.append(number)
+    return train, held_out
+
+
 def number_words(
     n_train: int = 20_000,
     n_held_out_per_length: int = 200,
@@ -131,26 +162,7 @@ def number_words(
     >>> len(task.train), len(task.held_out), task.held_out[0].length
     (100, 100, 3)
     """
-    if not 3 <= max_digits <= MAX_DIGITS:
-        raise ValueError(f"max_digits must be in 3..{MAX_DIGITS}, got {max_digits}")
-    if n_train < 1:
-        raise ValueError(f"n_train must be at least 1, got {n_train}")
-    if not 1 <= n_held_out_per_length <= 450:
-        raise ValueError(
-            "n_held_out_per_length must be in 1..450 (half of the 900 numbers with three digits), "
-            f"got {n_held_out_per_length}"
-        )
-    rng = random.Random(seed)
-    held_out: list[int] = []
-    for digits in range(3, max_digits + 1):
-        held_out.extend(rng.sample(range(10 ** (digits - 1), 10**digits), n_held_out_per_length))
-    forbidden = set(held_out)
-    train: list[int] = []
-    while len(train) < n_train:
-        digits = len(train) % max_digits + 1
-        number = rng.randrange(10 ** (digits - 1), 10**digits)
-        if number not in forbidden:
-            train.append(number)
+    train, held_out = draw_numbers(n_train, n_held_out_per_length, max_digits, seed)
     return Task(
         name="German number words to English",
         source=Vocabulary(_GERMAN),
