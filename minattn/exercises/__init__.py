@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from minattn.exercises import (
     context_vector,
+    decoding,
     multi_head,
     queries_keys_values,
+    recipe,
     self_attention,
     soft_attention,
     ten_minute_check,
@@ -23,6 +25,8 @@ EXERCISES: dict[str, Exercise] = {
         self_attention,
         multi_head,
         transformer,
+        recipe,
+        decoding,
     )
     for exercise in chapter.EXERCISES
 }

@@ -70,6 +70,8 @@ class Exercise:
             arguments with their values.
         locate: for a task of many steps, says at which step an answer goes wrong on a case and how ("" if
             it cannot tell), and what else there is to say of that.
+        trial: where there are many right results, takes an answer and a case and returns what is compared; if
+            not given, that is the result itself.
     """
 
     number: str
@@ -81,6 +83,7 @@ class Exercise:
     tolerance: float = 1e-5
     show_case: Callable[..., str] | None = None
     locate: Callable[[Answer, Case], tuple[str, str]] | None = None
+    trial: Answer | None = None
     _found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def describe(self, case: Case) -> str:
@@ -96,7 +99,7 @@ class Exercise:
     def output(self, known: Answer, cases: Sequence[Case], i: int) -> Any:
         """Return what the solution or a known mistake gives for a case; it is worked out once."""
         if (known, i) not in self._found:
-            self._found[known, i] = _run(known, cases[i])[0]
+            self._found[known, i] = _run(known, cases[i], self.trial)[0]
         return self._found[known, i]
 
     def step(self, known: Answer, cases: Sequence[Case], i: int) -> str:
@@ -148,7 +151,7 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
     if _is_stub(answer):
         return Verdict("open", "Not attempted yet.")
     try:
-        tried = [_run(answer, case) for case in cases]
+        tried = [_run(answer, case, exercise.trial) for case in cases]
     except NotAttempted:  # it returns the dots themselves
         return Verdict("open", "Not attempted yet.")
     outputs = [output for output, _ in tried]
@@ -264,12 +267,12 @@ class _Raised:
         return f"{self.kind}: {self.text}"
 
 
-def _run(answer: Answer, case: Case) -> tuple[Any, bool]:
+def _run(answer: Answer, case: Case, trial: Answer | None = None) -> tuple[Any, bool]:
     """Return what an answer gives for a case, and whether it changed its input."""
     given = copy.deepcopy(case)
     try:
         with seeded(0):  # an answer that draws random numbers gets the same verdict every time
-            output = answer(*given)
+            output = answer(*given) if trial is None else trial(answer, *given)
     except (Exception, SystemExit) as error:
         return _Raised(type(error).__name__, str(error).split("\n")[0]), False
     if output is Ellipsis:
