@@ -254,6 +254,26 @@ def beams_per_row(log_probs, steps):
     return log_probs + values, torch.arange(len(log_probs)), tokens
 
 
+def beams_row_by_row(log_probs, steps):
+    n = len(log_probs)
+    values, _ = (log_probs[:, None] + steps).topk(min(n, steps.shape[1]), dim=1)
+    totals, chosen = values.flatten().topk(n)
+    return totals, chosen // values.shape[1], chosen % values.shape[1]
+
+
+def beams_sorted_rows(log_probs, steps):
+    """Sort all rows, and take the numbers of the sorted table."""
+    table = (log_probs[:, None] + steps).sort(dim=1, descending=True).values
+    totals, chosen = table.flatten().topk(len(log_probs))
+    return totals, chosen // steps.shape[1], chosen % steps.shape[1]
+
+
+def beams_in_columns(log_probs, steps):
+    table = log_probs + steps.T
+    totals, chosen = table.reshape(-1).topk(len(log_probs))
+    return totals, chosen // steps.shape[1], chosen % steps.shape[1]
+
+
 def beams_of_the_first(log_probs, steps):
     totals, chosen = (log_probs + steps.T).T.flatten().sort(descending=True)
     n = len(log_probs)
@@ -281,6 +301,11 @@ def cache_attended_first(x, k, v, w_q, w_k, w_v):
     return output, torch.cat([k, x @ w_k], 1), torch.cat([v, x @ w_v], 1)
 
 
+def cache_in_a_pair(x, k, v, w_q, w_k, w_v):
+    output, *cache = cache_fused(x, k, v, w_q, w_k, w_v)
+    return output, tuple(cache)
+
+
 def cache_tril(x, k, v, w_q, w_k, w_v):
     k, v = torch.cat([k, x @ w_k], 1), torch.cat([v, x @ w_v], 1)
     scores = x @ w_q @ k.mT / math.sqrt(k.shape[-1])
@@ -300,10 +325,14 @@ def with_alignment(task):
 NEAR_MISSES = [
     ("7.5", "one_child_each", beams_per_row),
     ("7.5", "swapped", beams_of_the_first),
+    ("7.5", "column_taken_for_token", beams_row_by_row),
+    ("7.5", "column_taken_for_token", beams_sorted_rows),
+    ("7.5", "transposed_table", beams_in_columns),
     ("7.7", "nothing_left", nucleus_masked),
     ("7.7", "put_back_the_wrong_way", nucleus_gathered),
     ("7.8", "cannot_see_itself", cache_attended_first),
     ("7.8", "mask_at_the_top_left", cache_tril),
+    ("7.8", "nested", cache_in_a_pair),
     ("7.9", "nothing_held_out", changed_task(lambda task: replace(task, held_out=()))),
     ("7.9", "alignment_guessed", changed_task(with_alignment)),
     ("7.9", "seed_ignored", lambda locale, n, seed: make_dates(locale, n, 5)),
@@ -393,6 +422,35 @@ def test_a_cache_changed_in_place_is_noticed():
 
     verdict = judge(EXERCISES["7.8"], grown_in_place)
     assert verdict.kind == "wrong" and "the input was changed" in verdict.message
+
+
+# What is said of nested tensors.
+
+
+@pytest.mark.parametrize(
+    ("nest", "form"),
+    [
+        (lambda out, k, v: (out, (k, v)), "(tensor, (tensor, tensor))"),
+        (lambda out, k, v: ((out + 1, [k, v]),), "((tensor, (tensor, tensor)))"),
+        (lambda out, k, v: [[out], [k], [v]], "((tensor), (tensor), (tensor))"),
+    ],
+)
+def test_nested_tensors_are_told_whatever_their_numbers(nest, form):
+    verdict = judge(EXERCISES["7.8"], lambda *case: nest(*cache_fused(*case)))
+    assert verdict.mistake == "nested"
+    assert verdict.message.startswith(
+        "You put tensors together in a tuple of their own. Return three tensors: the output, the keys, "
+        "the values."
+    )
+    assert f"It is {form}, and should be (tensor, tensor, tensor)." in verdict.where
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda *case: case[:2], lambda *case: (case[0], (case[1], 3)), lambda *case: case]
+)
+def test_what_is_not_three_tensors_is_not_called_nested(answer):
+    verdict = judge(EXERCISES["7.8"], answer)
+    assert (verdict.kind, verdict.where) == ("wrong", "")
 
 
 # What is said of a task beyond the name of the mistake.

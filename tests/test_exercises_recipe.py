@@ -1,17 +1,24 @@
-"""The checkers of chapter 7, training: right answers however written."""
+"""The checkers of chapter 7, training: right answers however written, and wrong ones as learners write them."""
 
 import math
 import re
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from minattn.exercises.core import judge
+from minattn.exercises.recipe import EXERCISES as CHAPTER
+from minattn.exercises.recipe import MeanLoss
 from minattn.recipe import smoothed_loss
 from minattn.subwords import START, Subwords
 from minattn.vocabulary import PAD
+
+EXERCISES = {exercise.number: exercise for exercise in CHAPTER}
+
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 
@@ -88,9 +95,37 @@ def accumulated_sum(w, parts, mean_loss, clip):
 
 
 def accumulated_token_by_token(w, parts, mean_loss, clip):
-    losses = [mean_loss(w, x[i, None], y[i, None]) for x, y in parts for i in range(len(y))]
-    (grad,) = torch.autograd.grad(torch.stack(losses).mean(), w)
+    """Keep the losses of all tokens of a part: as many fit."""
+    grad, n_tokens = 0, 0
+    for x, y in parts:
+        losses = [mean_loss(w, x[i, None], y[i, None]) for i in range(len(y))]
+        grad = grad + torch.autograd.grad(torch.stack(losses).sum(), w)[0]
+        n_tokens += len(y)
+    grad = grad / n_tokens
     return grad / max(1.0, grad.square().sum().sqrt().item() / clip)
+
+
+def accumulated_list(w, parts, mean_loss, clip):
+    """Keep all gradients and the losses, whose backward has run, and add at the end."""
+    losses = [mean_loss(w, *parts[0])]
+    grads = [torch.autograd.grad(losses[0], w)[0] * len(parts[0][1])]
+    for x, y in parts[1:]:
+        losses.append(mean_loss(w, x, y))
+        grads.append(torch.autograd.grad(losses[-1], w)[0] * len(y))
+    grad = sum(grads) / sum(len(y) for _, y in parts)
+    return grad * torch.clamp(clip / torch.linalg.norm(grad), max=1.0)
+
+
+def accumulated_by_function(w, parts, mean_loss, clip):
+    """Let a function take the gradient; look at the loss of every part first."""
+    n_tokens = sum(len(y) for _, y in parts)
+    grad = torch.zeros_like(w)
+    for x, y in parts:
+        with torch.no_grad():
+            total = mean_loss(w, x, y) * len(y)
+        assert total >= 0
+        grad += torch.func.grad(mean_loss)(w.detach(), x, y) * len(y) / n_tokens
+    return grad * min(1.0, clip / grad.norm().item())
 
 
 def accumulated_by_hand(w, parts, mean_loss, clip):
@@ -131,8 +166,8 @@ def scores_one_hot(logits, target_out):
 
 
 def scores_padding_certain(logits, target_out):
-    """Let padding have probability 1."""
-    p = logits.softmax(-1).gather(-1, target_out[..., None]).squeeze(-1)
+    """Let padding have probability 1, and use doubles, which the others fit into."""
+    p = logits.double().softmax(-1).gather(-1, target_out[..., None]).squeeze(-1)
     return p.masked_fill(target_out == PAD, 1.0).log().sum(-1)
 
 
@@ -213,6 +248,8 @@ OTHER_WAYS = {
         accumulated_in_place,
         accumulated_sum,
         accumulated_token_by_token,
+        accumulated_list,
+        accumulated_by_function,
         accumulated_by_hand,
     ],
     "7.3": [
@@ -231,3 +268,168 @@ OTHER_WAYS = {
         cut_by_pattern,
     ],
 }
+
+
+# Written as a learner writes them.
+
+
+def kept_in_a_sum(w, parts, mean_loss, clip):
+    n = sum(len(y) for _, y in parts)
+    w.grad = None
+    loss = sum(mean_loss(w, x, y) * len(y) / n for x, y in parts)
+    loss.backward()
+    return w.grad * min(1.0, clip / w.grad.norm())
+
+
+def kept_in_a_list(w, parts, mean_loss, clip):
+    """Call backward for each part, but compute all of the losses before."""
+    n = sum(len(y) for _, y in parts)
+    w.grad = None
+    for (_, y), loss in zip(parts, [mean_loss(w, x, y) for x, y in parts], strict=True):
+        (loss * len(y) / n).backward()
+    return w.grad * min(1.0, clip / w.grad.norm())
+
+
+def kept_token_by_token(w, parts, mean_loss, clip):
+    losses = [mean_loss(w, x[i, None], y[i, None]) for x, y in parts for i in range(len(y))]
+    (grad,) = torch.autograd.grad(torch.stack(losses).mean(), w)
+    return grad * min(1.0, clip / grad.norm())
+
+
+def kept_and_not_weighed(w, parts, mean_loss, clip):
+    loss = 0
+    for x, y in parts:
+        loss += mean_loss(w, x, y)
+    loss.backward()
+    return w.grad
+
+
+def old_gradient_kept(w, parts, mean_loss, clip):
+    n = sum(len(y) for _, y in parts)
+    for x, y in parts:
+        (mean_loss(w, x, y) * len(y) / n).backward()
+    nn.utils.clip_grad_norm_([w], clip)
+    return w.grad
+
+
+def old_gradient_divided(w, parts, mean_loss, clip):
+    for x, y in parts:
+        (mean_loss(w, x, y) * len(y)).backward()
+    w.grad /= sum(len(y) for _, y in parts)
+    return w.grad * min(1.0, clip / w.grad.norm())
+
+
+def clipped_by_clip(w, parts, mean_loss, clip):
+    n = sum(len(y) for _, y in parts)
+    w.grad = None
+    for x, y in parts:
+        (mean_loss(w, x, y) * len(y) / n).backward()
+    if w.grad.norm() > clip:
+        w.grad *= clip
+    return w.grad
+
+
+def scores_of_softmax(logits, target_out):
+    p = torch.softmax(logits, dim=2)
+    logs = torch.log(p)[torch.arange(len(p))[:, None], torch.arange(p.shape[1]), target_out]
+    return logs.masked_fill(target_out == PAD, 0).sum(1)
+
+
+def scores_with_epsilon(logits, target_out):
+    p = F.softmax(logits, dim=-1).gather(2, target_out.unsqueeze(2)).squeeze(2)
+    return (torch.log(p + 1e-9) * (target_out != PAD)).sum(dim=1)
+
+
+def cut_with_blanks(word, merges):
+    for a, b in merges:
+        word = word.replace(a + b, " " + a + b + " ")
+    return word.split()
+
+
+def cut_behind_every_pair(word, merges):
+    for a, b in merges:
+        word = word.replace(a + b, a + b + "|")
+    return [piece for piece in word.split("|") if piece]
+
+
+def cut_by_index(word, merges):
+    pieces = list(word)
+    while True:
+        best = min(zip(pieces, pieces[1:]), key=merges.index)  # noqa: B905, RUF007
+        i = 0
+        while i < len(pieces) - 1:
+            if (pieces[i], pieces[i + 1]) == best:
+                pieces[i : i + 2] = ["".join(best)]
+            i += 1
+
+
+def cut_by_rank(word, merges):
+    ranks = {pair: i for i, pair in enumerate(merges)}
+    pieces = list(word)
+    while len(pieces) > 1:
+        i = min(range(len(pieces) - 1), key=lambda i: ranks[pieces[i], pieces[i + 1]])
+        pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+    return pieces
+
+
+NEAR_MISSES = [
+    ("7.2", "backward_at_the_end", kept_in_a_sum),
+    ("7.2", "backward_at_the_end", kept_in_a_list),
+    ("7.2", "backward_at_the_end", kept_token_by_token),
+    ("7.2", "backward_at_the_end", kept_and_not_weighed),
+    ("7.2", "old_gradient", old_gradient_kept),
+    ("7.2", "old_gradient", old_gradient_divided),
+    ("7.2", "multiplied_by_clip", clipped_by_clip),
+    ("7.3", "underflow", scores_of_softmax),
+    ("7.3", "underflow", scores_with_epsilon),
+    ("7.4", "text_replaced", cut_with_blanks),
+    ("7.4", "text_replaced", cut_behind_every_pair),
+    ("7.4", "no_pair_left", cut_by_index),
+    ("7.4", "no_pair_left", cut_by_rank),
+]
+
+
+@pytest.mark.parametrize(("number", "name", "answer"), NEAR_MISSES)
+def test_a_near_miss_is_named(number, name, answer):
+    verdict = judge(EXERCISES[number], answer)
+    known = {mistake.name: mistake.message for mistake in EXERCISES[number].mistakes}
+    assert (verdict.kind, verdict.mistake, verdict.message) == ("mistake", name, known[name])
+
+
+# What the checkers are tried on: no accident may make a wrong answer look right.
+
+
+def test_a_loss_is_forgotten_when_its_backward_has_run_or_nobody_needs_it():
+    w, [(x, y), *_], _, _ = EXERCISES["7.2"].cases()[0]
+    mean_loss = MeanLoss(len(y))
+    loss = mean_loss(w, x, y)
+    with pytest.raises(RuntimeError, match="memory for one part only"):
+        mean_loss(w, x, y)
+    loss.backward()
+    mean_loss(w, x, y)  # the result is dropped
+    other = mean_loss(w, x, y)
+    del other
+    with torch.no_grad():
+        losses = [mean_loss(w, x, y) for _ in range(3)]
+    assert torch.stack(losses).eq(loss).all()
+
+
+def test_only_in_the_last_batch_there_is_an_old_gradient_and_it_would_be_seen():
+    exercise = EXERCISES["7.2"]
+    cases = exercise.cases()
+    assert [case[0].grad is None for case in cases] == [True, True, True, False]
+    assert ["from before" in exercise.describe(case) for case in cases] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    grad = exercise.solution(*cases[-1])
+    angle = F.cosine_similarity(grad.flatten(), (grad + cases[-1][0].grad).flatten(), dim=0)
+    assert angle < 0.9
+
+
+def test_every_target_of_one_batch_has_a_token_whose_probability_is_rounded_to_0():
+    logits, target_out = EXERCISES["7.3"].cases()[3]
+    p = logits.softmax(-1).gather(-1, target_out[..., None])[..., 0]
+    assert (p == 0).any(1).all()

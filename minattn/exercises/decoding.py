@@ -1,5 +1,6 @@
 """Checkers of chapter 7, second half: one step of a search, length, chance, a cache, and a task of one's own."""
 
+import copy
 import math
 import random
 import re
@@ -98,6 +99,32 @@ def _each_its_own(log_probs: Tensor, steps: Tensor) -> Found:
     totals, tokens = _totals(log_probs, steps).topk(min(steps.shape), dim=1)
     parents = torch.arange(len(log_probs))[:, None].expand_as(tokens)
     return totals, parents, tokens
+
+
+def _ranked_in_rows(
+    width: Callable[[int, int], int], split_by: Callable[[int, int], int]
+) -> Callable[[Tensor, Tensor], Found]:
+    """Make an answer that takes the best of each row first, and forgets which tokens they were."""
+
+    def answer(log_probs: Tensor, steps: Tensor) -> Found:
+        best, _ = _totals(log_probs, steps).topk(width(*steps.shape), dim=1)
+        totals, chosen = best.flatten().topk(len(log_probs))
+        n = split_by(*steps.shape)
+        return totals, chosen // n, chosen % n
+
+    return answer
+
+
+def _step_transposed(
+    split: Callable[[Tensor, int, int], tuple[Tensor, Tensor]],
+) -> Callable[[Tensor, Tensor], Found]:
+    """Make an answer with a row for each token and a column for each beam."""
+
+    def answer(log_probs: Tensor, steps: Tensor) -> Found:
+        totals, chosen = _totals(log_probs, steps).T.flatten().topk(len(log_probs))
+        return totals, *split(chosen, *steps.shape)
+
+    return answer
 
 
 def _step_many(number: Callable[[int, int], int]) -> Callable[[Tensor, Tensor], Found]:
@@ -262,6 +289,28 @@ BEAM_STEP = Exercise(
             ],
         ),
         Mistake(
+            "column_taken_for_token",
+            _ranked_in_rows(min, min),
+            "You sort or shorten the rows first, with topk, and then take the column for the token. But in "
+            "these rows the first column is the best token, whichever that is. Look it up in the indices "
+            "that the first topk gave, or make all rows flat at once.",
+            also=[
+                _ranked_in_rows(lambda beams, vocab: beams, lambda beams, vocab: beams),
+                _ranked_in_rows(lambda beams, vocab: beams, lambda beams, vocab: vocab),
+                _ranked_in_rows(min, lambda beams, vocab: vocab),
+            ],
+        ),
+        Mistake(
+            "transposed_table",
+            _step_transposed(lambda chosen, beams, vocab: (chosen // vocab, chosen % vocab)),
+            "Your table has a row for each token and a column for each beam. In its flat row the beams of "
+            "token 0 come first, so % by the number of beams gives the beam, and // the token. Or give each "
+            "beam a row: log_probs[:, None] + steps.",
+            also=[
+                _step_transposed(lambda chosen, beams, vocab: (chosen % vocab, chosen // vocab)),
+            ],
+        ),
+        Mistake(
             "flat_numbers",
             _step_split(lambda chosen, beams, vocab: (chosen // vocab, chosen)),
             "The tokens are numbers in the flat row of all beams. The number of a token within its beam is "
@@ -332,7 +381,7 @@ BEAM_STEP = Exercise(
     ],
     laws=[
         Law(
-            "a total is that of its parent and the new token's",
+            "a total is its parent's log-probability plus that of the new token",
             lambda out, log_probs, steps: torch.allclose(
                 out[0], log_probs[out[1]] + steps[out[1], out[2]], atol=1e-4
             ),
@@ -1067,6 +1116,26 @@ def _output(change: Callable[[_Step, Tensor], Any]) -> Callable[..., Any]:
     )
 
 
+def _form(result: Any) -> str:
+    """Write how tensors are put together, such as "(tensor, (tensor, tensor))"."""
+    if isinstance(result, list | tuple):
+        return f"({', '.join(map(_form, result))})"
+    return "tensor" if isinstance(result, Tensor) else type(result).__name__
+
+
+def _nesting(answer: Answer, case: Case) -> tuple[str, str]:
+    """Tell that three tensors come in tuples within a tuple, and in which."""
+    try:
+        with seeded(0):
+            form = _form(answer(*copy.deepcopy(case)))
+    except (Exception, SystemExit):  # that is told elsewhere
+        return "", ""
+    tensors = re.findall(r"\w+", form)
+    if tensors != ["tensor"] * 3 or form.count("(") == 1:
+        return "", ""
+    return "The result is nested.", f"It is {form}, and should be (tensor, tensor, tensor)."
+
+
 def _cache_cases() -> list[Case]:
     def case(seed: int, batch: int, n: int, d: int) -> Case:
         w_q, w_k, w_v = (numbers(seed + i, d, d) / math.sqrt(d) for i in range(3))
@@ -1082,6 +1151,7 @@ CACHE = Exercise(
     solution=attend_with_cache,
     cases=_cache_cases,
     tolerance=1e-4,
+    locate=_nesting,
     mistakes=[
         Mistake(
             "cannot_see_itself",
@@ -1275,6 +1345,16 @@ CACHE = Exercise(
             "values.",
             also=[
                 _stepped(lambda s: (s.keys, s.values, _look(s.q, s.keys, s.values))),
+            ],
+        ),
+        Mistake(
+            "nested",
+            _stepped(lambda s: (_look(s.q, s.keys, s.values), (s.keys, s.values))),
+            "You put tensors together in a tuple of their own. Return three tensors: the output, the keys, "
+            "the values.",
+            also=[
+                _stepped(lambda s: ((s.keys, s.values), _look(s.q, s.keys, s.values))),
+                _stepped(lambda s: ((_look(s.q, s.keys, s.values), s.keys), s.values)),
             ],
         ),
         Mistake(

@@ -3,10 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any
+from weakref import WeakSet
 
 import torch
 import torch.nn.functional as F
@@ -86,6 +87,22 @@ def _reshaped(logits: Tensor, target_out: Tensor, eps: float) -> Tensor:
     batch, target, v = logits.shape
     scrambled = logits.reshape(batch, v, target)
     return F.cross_entropy(scrambled, target_out, ignore_index=PAD, label_smoothing=eps)
+
+
+def _log_of_sum(logits: Tensor, least: float) -> Tensor:
+    return (logits.softmax(-1) + least).log()
+
+
+def _log_of_clamped(logits: Tensor, least: float) -> Tensor:
+    return logits.softmax(-1).clamp(min=least).log()
+
+
+_UNDERFLOWING: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda logits: logits.softmax(-1).log(),
+    *(partial(_log_of_sum, least=least) for least in (1e-12, 1e-10, 1e-9, 1e-8)),
+    *(partial(_log_of_clamped, least=least) for least in (1e-12, 1e-10, 1e-9, 1e-8)),
+)
+"""Logarithms of probabilities that may be rounded to 0, bare or with something put in its place."""
 
 
 def _sentences(terms: Tensor, tokens: Tensor) -> Tensor:
@@ -341,16 +358,11 @@ SMOOTHING = Exercise(
         ),
         Mistake(
             "underflow",
-            partial(_loss, logs=lambda logits: logits.softmax(-1).log()),
+            partial(_loss, logs=_UNDERFLOWING[0]),
             "Where the model all but rules a word out, its probability is rounded to 0, and the logarithm "
             "of that is minus infinity or what you put there instead. With smoothed labels every word "
             "counts, so this hurts. log_softmax never forms the small number.",
-            also=[
-                partial(_loss, logs=lambda logits: (logits.softmax(-1) + 1e-9).log()),
-                partial(_loss, logs=lambda logits: logits.softmax(-1).clamp(min=1e-9).log()),
-                partial(_loss, logs=lambda logits: (logits.softmax(-1) + 1e-12).log()),
-                partial(_loss, logs=lambda logits: logits.softmax(-1).clamp(min=1e-12).log()),
-            ],
+            also=[partial(_loss, logs=logs) for logs in _UNDERFLOWING[1:]],
         ),
         Mistake(
             "vocabulary_not_second",
@@ -373,6 +385,18 @@ SMOOTHING = Exercise(
 # 7.2 -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """What a loss keeps of its tokens, until its gradient is taken or nobody needs it."""
+
+    n_tokens: int
+    memory: "WeakSet[_Graph]"
+
+    def __call__(self, grad: Tensor) -> None:
+        """Free the memory; the loss calls this when a gradient goes back through it."""
+        self.memory.discard(self)
+
+
 @dataclass(frozen=True)
 class MeanLoss:
     """The loss of a model with one matrix, in a memory that holds few tokens at a time.
@@ -382,12 +406,22 @@ class MeanLoss:
     """
 
     most: int
+    _memory: WeakSet[_Graph] = field(default_factory=WeakSet, init=False, repr=False, compare=False)
 
     def __call__(self, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean cross-entropy of the tokens of one part."""
         if len(y) > self.most:
             raise RuntimeError(f"out of memory: at most {self.most} tokens fit, got {len(y)}")
-        return F.cross_entropy(x @ w.T, y)
+        if len(y) + sum(graph.n_tokens for graph in self._memory) > self.most:
+            raise RuntimeError(
+                "memory for one part only: a loss from before still waits for its backward()"
+            )
+        loss = F.cross_entropy(x @ w.T, y)
+        if loss.requires_grad:
+            graph = _Graph(len(y), self._memory)
+            self._memory.add(graph)
+            loss.register_hook(graph)  # type: ignore[no-untyped-call]
+        return loss
 
 
 Part = tuple[Tensor, Tensor]
@@ -483,6 +517,25 @@ def _never_cleared(weights: Weights) -> Answer:
     return answer
 
 
+def _backward_at_the_end(w: Tensor, parts: Any, mean_loss: Any, clip: float) -> Tensor:
+    shares = _by_tokens([len(y) for _, y in parts])
+    losses = [s * mean_loss(w, x, y) for s, (x, y) in zip(shares, parts, strict=True)]
+    return _clipped(torch.autograd.grad(torch.stack(losses).sum(), w)[0], clip)
+
+
+def _added_to_the_old(
+    weights: Weights, n: Callable[[list[int]], float] = lambda sizes: 1
+) -> Answer:
+    """Make an answer that adds to what w.grad holds, and divides by something then."""
+
+    def answer(w: Tensor, parts: Sequence[Part], mean_loss: Any, clip: float) -> Tensor:
+        old = torch.zeros_like(w) if w.grad is None else w.grad
+        grad = old + _total(w, parts, mean_loss, weights)
+        return _clipped(grad / n([len(y) for _, y in parts]), clip)
+
+    return answer
+
+
 def _put_together(w: Tensor, parts: Sequence[Part], mean_loss: Any, clip: float) -> Tensor:
     x, y = (torch.cat(both) for both in zip(*parts, strict=True))
     return _clipped(torch.autograd.grad(mean_loss(w, x, y), w)[0], clip)
@@ -497,18 +550,22 @@ def _parts_cases() -> list[Case]:
             parts.append((2 * numbers(seed + 20 * i + 1, n, d), y))
         return w, parts, MeanLoss(max(sizes)), clip
 
+    with_old_gradient = case(1006, 5, 3, (2, 4, 3), 0.5)
+    with_old_gradient[0].grad = numbers(1007, 5, 3)
     return [
         case(1000, 3, 2, (2, 2, 1), 30.0),
         case(1002, 5, 3, (2, 5, 3), 0.25),
         case(1004, 3, 2, (3, 3, 3, 1), 0.5),
+        with_old_gradient,
     ]
 
 
 def _show_parts(w: Tensor, parts: Sequence[Part], mean_loss: MeanLoss, clip: float) -> str:
     rows, columns = w.shape
     sizes = ", ".join(str(len(y)) for _, y in parts)
+    old = "" if w.grad is None else " and a gradient from before"
     return (
-        f"w of shape ({rows}, {columns}), parts with {sizes} tokens, mean_loss for at most "
+        f"w of shape ({rows}, {columns}){old}, parts with {sizes} tokens, mean_loss for at most "
         f"{mean_loss.most} tokens, clip = {clip}"
     )
 
@@ -596,6 +653,20 @@ PARTS = Exercise(
             also=[_never_cleared(lambda sizes: [1.0] * len(sizes))],
         ),
         Mistake(
+            "old_gradient",
+            _added_to_the_old(_by_tokens),
+            "w may hold a gradient from before, and you add to that. backward() only adds, it never "
+            "clears: set w.grad = None once, before the first part.",
+            also=[_added_to_the_old(lambda sizes: [float(n) for n in sizes], n=sum)],
+        ),
+        Mistake(
+            "backward_at_the_end",
+            _backward_at_the_end,
+            "You keep the losses of several parts and go backward later. Until its backward() a loss keeps "
+            "all that it was made from, so this needs the memory of the large batch. Call backward() in the "
+            "loop, right after each loss: the gradients add up in w.grad.",
+        ),
+        Mistake(
             "clipped_in_every_part",
             _in_parts,
             "You clip in every part, before the sum is complete. Gradients of parts are longer than their "
@@ -630,6 +701,13 @@ PARTS = Exercise(
             "Short gradients are made longer. Near the end of training, where gradients are short, the steps "
             "would stay large. Clipping only shortens: the factor is 1 at most.",
             also=[_clipped_by(lambda grad, clip: grad * max(1.0, clip / float(grad.norm())))],
+        ),
+        Mistake(
+            "multiplied_by_clip",
+            _clipped_by(lambda grad, clip: grad * clip if grad.norm() > clip else grad),
+            "You multiply the gradient by clip. Its norm is then clip times what it was, and not clip. It "
+            "should be clip / norm: dividing by the norm makes the norm 1, and then clip is right.",
+            also=[_clipped_by(lambda grad, clip: grad * clip)],
         ),
         Mistake(
             "per_element",
@@ -715,6 +793,8 @@ def _score_cases() -> list[Case]:
         (numbers(1100, 2, 3, 5), _padded(1103, 5, 3, 3, 3)),
         (2 * numbers(1106, 3, 5, 7), _padded(1109, 7, 5, 2, 5, 3)),
         (2 * numbers(1112, 1, 4, 11), _padded(1115, 11, 4, 4)),
+        # Here some of the tokens are all but ruled out.
+        (60 * numbers(1124, 2, 5, 7), _padded(1127, 7, 5, 5, 5)),
         # These scores are so low that even a double has no place for their exp.
         (2 * numbers(1118, 2, 401, 11), _padded(1121, 11, 401, 401, 397)),
     ]
@@ -790,6 +870,14 @@ SCORES = Exercise(
                 _of_products(lambda p, tokens: _product(p, tokens).clamp(min=1e-12).log()),
                 partial(_scores, add=lambda terms, tokens: (terms * tokens).sum(1).exp().log()),
             ],
+        ),
+        Mistake(
+            "underflow",
+            partial(_scores, logs=_UNDERFLOWING[0]),
+            "You take the logarithm of the softmax. Where the model all but rules a token out, its "
+            "probability is rounded to 0, and the logarithm of that is minus infinity or what you put there "
+            "instead. log_softmax never forms the small number.",
+            also=[partial(_scores, logs=logs) for logs in _UNDERFLOWING[1:]],
         ),
         Mistake(
             "probabilities_added",
@@ -1019,6 +1107,12 @@ def _replaced(word: str, merges: Sequence[Merge]) -> list[str]:
     return text.split()
 
 
+def _blanks_put_in(word: str, merges: Sequence[Merge], before: str, behind: str) -> list[str]:
+    for a, b in merges:
+        word = word.replace(a + b, before + a + b + behind)
+    return word.split()
+
+
 def _most_frequent(known: list[Merge]) -> Merge:
     return Counter(known).most_common(1)[0][0]
 
@@ -1041,6 +1135,26 @@ def _never_empty(word: str, merges: Sequence[Merge]) -> list[str]:
         if pair not in merges:
             return pieces
         pieces = join(pieces, pair)
+
+
+def _all_known(
+    word: str,
+    merges: Sequence[Merge],
+    rank: Callable[[Sequence[Merge]], Callable[[Merge], Any]],
+    fewest: int,
+) -> list[str]:
+    """Take the neighbours of the smallest rank, as if all of them had one."""
+    pieces = list(word)
+    while len(pieces) > fewest:
+        pieces = join(pieces, min(_neighbours(pieces), key=rank(merges)))
+    return pieces
+
+
+_RANKS: tuple[Callable[[Sequence[Merge]], Callable[[Merge], Any]], ...] = (
+    lambda merges: merges.index,
+    lambda merges: {pair: rank for rank, pair in enumerate(merges)}.__getitem__,
+    lambda merges: {pair: rank for rank, pair in enumerate(merges)}.get,
+)
 
 
 def _ids(letters: Callable[[str], Sequence[str]]) -> Answer:
@@ -1172,6 +1286,17 @@ CUT = Exercise(
             "longer piece: in es t, for instance. A pair is joined only if both are whole pieces.",
         ),
         Mistake(
+            "text_replaced",
+            partial(_blanks_put_in, before=" ", behind=" "),
+            "You look for the text a + b in the word, and not for two pieces side by side. So letters that "
+            "no pair joins stay together, and a pair of longer pieces is missed, or found where it is not. "
+            "Start with list(word), and join neighbours in that list.",
+            also=[
+                partial(_blanks_put_in, before="", behind=" "),
+                partial(_blanks_put_in, before=" ", behind=""),
+            ],
+        ),
+        Mistake(
             "nothing_joined",
             lambda word, merges: list(word),
             "No pair was joined; these are the letters. Do your pairs ever compare as equal? The list holds "
@@ -1185,10 +1310,12 @@ CUT = Exercise(
         Mistake(
             "no_pair_left",
             _never_empty,
-            "In the end no pair of the list is left, or the word is a single piece. Then there is nothing of "
-            "which you could take the smallest. Ask first whether there is a pair, and stop if not.",
+            "Not all neighbours are a pair of the list, and in the end none of them is, or the word is a "
+            "single piece. Then there is nothing of which you could take the smallest. Keep only the pairs "
+            "of the list, and stop if there is none.",
             also=[
                 _always_joins,
+                *(partial(_all_known, rank=rank, fewest=n) for rank in _RANKS for n in (0, 1)),
                 lambda word, merges: (
                     _by_rank(word, merges) if len(_by_rank(word, merges)) > 1 else [][0]
                 ),
