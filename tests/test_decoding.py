@@ -472,6 +472,21 @@ def test_a_draw_that_leaves_no_choice_is_greedy(kind, settings):
             assert torch.equal(sample(model, SOURCE, 7, **settings), greedy(model, SOURCE, 7))
 
 
+class Uneven(Chain):
+    """Says the same as a chain, with logits whose size depends on the row of the batch."""
+
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        return logits + torch.logspace(0, 6, len(token), dtype=torch.float64)[:, None], state
+
+
+def test_at_a_tiny_temperature_a_draw_is_greedy_for_logits_of_any_size():
+    model, source = Uneven(DRAWN, 7), SOURCE[:1].expand(5, -1)
+    with seeded(0):
+        drawn = sample(model, source, 7, temperature=1e-307)
+    assert torch.equal(drawn, greedy(model, source, 7))
+
+
 @pytest.mark.parametrize("settings", [{"top_k": 11}, {"top_k": 99}, {"top_p": 1.0}], ids=str)
 def test_a_draw_from_all_tokens_is_the_plain_draw(settings):
     model = recurrent()
@@ -534,6 +549,11 @@ def test_more_probability_keeps_more(logits, p, q):
 
 @given(logits=some_logits)
 def test_the_whole_probability_keeps_all_tokens(logits):
+    assert_close(keep_top_p(logits, 1.0), logits, **EXACT)
+
+
+def test_the_whole_probability_keeps_a_token_that_is_too_unlikely_to_count():
+    logits = torch.tensor([0.0, -60.0], dtype=torch.float64)
     assert_close(keep_top_p(logits, 1.0), logits, **EXACT)
 
 
