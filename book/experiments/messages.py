@@ -9,7 +9,7 @@ import torch
 from running import run_all
 
 from minattn.decoding import Cached, beam_search, log_probability
-from minattn.recipe import Recipe, train
+from minattn.recipe import Recipe, smoothed_loss, train
 from minattn.recording import recording
 from minattn.schedules import OneCycle
 from minattn.subwords import START, cut_task, learn_subwords
@@ -47,14 +47,15 @@ def after_own_mistakes(model: Translator, task: Task) -> dict[str, float]:
     """Put the model's own mistakes into the right prefix, one at a time, and count what it gets right after them.
 
     Returns:
-        The share of right guesses one, two and three pieces later, with the right piece in the prefix and with
-        the wrong one.
+        The share of right guesses with right pieces before them, at any place; and one, two and three pieces
+        after a mistake, with the right piece in its place and with the wrong one.
     """
-    right: dict[str, list[bool]] = {}
+    right: dict[str, list[bool]] = {"any piece": []}
     for example in task.held_out:
         batch = task.batch([example])
         target = batch.target_out[0]
         guess = model(batch.source, batch.target_in)[0].argmax(-1)
+        right["any piece"] += (guess == target).tolist()
         places = ((guess != target) & (guess != EOS)).nonzero()[:, 0].tolist()
         for place in places:
             if place + 1 == len(target):
@@ -69,12 +70,25 @@ def after_own_mistakes(model: Translator, task: Task) -> dict[str, float]:
     return {name: sum(hits) / len(hits) for name, hits in right.items()}
 
 
-def likelier(model: Translator, task: Task, n_beams: int) -> float:
-    """Share of held-out sentences for which a beam search finds a likelier target than greedy."""
-    source = task.batch(task.held_out).source
-    first = log_probability(model, source, greedy(model, source, LONGEST))
-    best = beam_search(model, source, LONGEST, n_beams=n_beams).log_probs[:, 0]
-    return (best > first + 1e-4).double().mean().item()
+@torch.no_grad()
+def likelier(model: Translator, task: Task) -> dict[str, float]:
+    """Compare how likely greedy, the best of 20 beams and the reference are, as shares of the held-out sentences."""
+    batch = task.batch(task.held_out)
+    first = log_probability(model, batch.source, greedy(model, batch.source, LONGEST))
+    best = beam_search(model, batch.source, LONGEST, n_beams=20).log_probs[:, 0]
+    reference = log_probability(model, batch.source, batch.target_out)
+    return {
+        "20 beams than greedy": (best > first + 1e-4).double().mean().item(),
+        "reference than greedy": (reference > first + 1e-4).double().mean().item(),
+        "reference than 20 beams": (reference > best + 1e-4).double().mean().item(),
+    }
+
+
+@torch.no_grad()
+def loss_without_dropout(model: Translator, task: Task) -> float:
+    """Average the loss over all training examples, in nats per piece."""
+    batch = task.batch(task.train)
+    return smoothed_loss(model(batch.source, batch.target_in), batch.target_out).item()
 
 
 @torch.no_grad()
@@ -82,22 +96,28 @@ def on_the_verb(model: Translator, task: Task, sentences: Sequence[Sentence]) ->
     """Measure how much commands look at the German verb, at the end, for the English one, at the beginning.
 
     Returns:
-        The weight on the German verb, mean over heads and commands, at the first English piece and at the others.
+        The weight on the German verb, mean over heads and commands, at the first English piece and at the others;
+        and the share of commands whose first piece is right.
     """
-    first, others = [], []
+    first, others, begun = [], [], []
     for example, pair in zip(task.held_out, sentences, strict=True):
         *before, last = pair.german.split()
         if not (before and pair.english.startswith(VERBS.get(last, "never"))):
             continue
         batch = task.batch([example])
         with recording(model) as record:
-            model(batch.source, batch.target_in)
+            logits = model(batch.source, batch.target_in)
+        begun.append(bool(logits[0, 0].argmax() == batch.target_out[0, 0]))
         weights = record.weights("decoder.blocks.0.cross_attention")[0].mean(0)
         verb = max(i for i, piece in enumerate(example.source) if piece.startswith(START))
         looks = weights[: len(example.target), verb : len(example.source)].sum(1).tolist()
         first.append(looks[0])
         others += looks[1:]
-    return {"first piece": sum(first) / len(first), "other pieces": sum(others) / len(others)}
+    return {
+        "first piece": sum(first) / len(first),
+        "other pieces": sum(others) / len(others),
+        "begun right": sum(begun) / len(begun),
+    }
 
 
 def run(
@@ -147,9 +167,11 @@ def run(
                 lambda m, s, n: beam_search(m, s, n, **settings).best,
             )
         ]
+        bleu = sacrebleu.corpus_bleu(written, references)
         return {
             "chrF": sacrebleu.corpus_chrf(written, references).score,
-            "BLEU": sacrebleu.corpus_bleu(written, references).score,
+            "BLEU": bleu.score,
+            "precision": bleu.precisions[0],
             "right": sum(map(str.__eq__, written, references[0])) / len(written),
             "characters": sum(map(len, written)) / sum(map(len, references[0])),
         }
@@ -160,7 +182,8 @@ def run(
         "loss": sum(losses[-50:]) / 50,
         "beams": {f"{n}, alpha {a:g}": score(n_beams=n, alpha=a) for n, a in beams or ()},
         "mistakes": after_own_mistakes(model, task) if look_closer else {},
-        "likelier": likelier(Cached(model), task, 5) if look_closer else None,
+        "likelier": likelier(Cached(model), task) if look_closer else {},
+        "loss without dropout": loss_without_dropout(model, task),
         "verb": on_the_verb(model, task, sentences.held_out) if look_closer else {},
     }
 

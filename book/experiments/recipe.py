@@ -11,14 +11,19 @@ from minattn.training import evaluate, mean_accuracy, seeded
 from minattn.transformer import TransformerTranslator
 
 STEPS = 600
-WARM_UP = 120
+WARM_UP = 0.2
 
-SCHEDULES: dict[str, Schedule] = {
-    "one cycle": OneCycle(STEPS, warm_up=WARM_UP / STEPS),
-    "no warm-up": Cosine(STEPS),
-    "no decay": WarmUp(WARM_UP, then=Constant()),
-    "neither": Constant(),
-}
+
+def schedules(steps: int) -> dict[str, Schedule]:
+    """Make every schedule for so many steps."""
+    return {
+        "one cycle": OneCycle(steps, warm_up=WARM_UP),
+        "no warm-up": Cosine(steps),
+        "no decay": WarmUp(round(WARM_UP * steps), then=Constant()),
+        "neither": Constant(),
+    }
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "full": {},
     "no warm-up": {"schedule": "no warm-up"},
@@ -33,18 +38,23 @@ ARMS: dict[str, dict[str, Any]] = {
     f"{change}, rate {rate}": {"learning_rate": rate, **settings}
     for rate in (0.003, 0.01)
     for change, settings in CHANGES.items()
+} | {
+    f"{change}, 300 steps": {"steps": 300, **CHANGES[change]}
+    for change in ("full", "no warm-up", "random batches")
 }
 
 
-def run(seed: int, schedule: str = "one cycle", **settings: Any) -> dict[str, Any]:
+def run(
+    seed: int, schedule: str = "one cycle", steps: int = STEPS, **settings: Any
+) -> dict[str, Any]:
     """Train one model and measure it."""
     task = number_words()
     with seeded(seed):
         model = TransformerTranslator(len(task.source), len(task.target), d_ff=128, n_layers=2)
     recipe = Recipe(
-        steps=STEPS,
+        steps=steps,
         seed=seed,
-        **({"betas": (0.9, 0.98), "schedule": SCHEDULES[schedule]} | settings),
+        **({"betas": (0.9, 0.98), "schedule": schedules(steps)[schedule]} | settings),
     )
     losses = train(model, task, recipe, progress=False)
     accuracy = evaluate(model, task)

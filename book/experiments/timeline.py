@@ -9,7 +9,9 @@ from transformer import BATCH_SIZE, D_FF, D_MODEL
 
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention
 from minattn.dot_product import DotProductAttention
+from minattn.recipe import Recipe, train
 from minattn.recurrent import RecurrentTranslator
+from minattn.schedules import OneCycle
 from minattn.tasks import Task, number_words
 from minattn.training import evaluate, fit, mean_accuracy, seeded
 from minattn.transformer import TransformerTranslator
@@ -21,6 +23,7 @@ MODELS = (
     "multiplicative attention",
     "three projections",
     "Transformer",
+    "Transformer, chapter 7",
 )
 STEPS = 1000
 
@@ -37,7 +40,7 @@ ARMS: dict[str, dict[str, Any]] = (
 def make_model(task: Task, name: str) -> Translator:
     """Make a model of the course, as wide as the others."""
     vocabularies = len(task.source), len(task.target)
-    if name == "Transformer":
+    if name.startswith("Transformer"):
         return TransformerTranslator(*vocabularies, d_model=D_MODEL, d_ff=D_FF, n_layers=2)
     if name == "fixed vector":
         return RecurrentTranslator(*vocabularies, d_model=D_MODEL, attends="before")
@@ -65,15 +68,25 @@ def run(seed: int, model: str, steps: int, max_digits: int = 12) -> dict[str, An
     with seeded(seed):
         translator = make_model(task, model)
     start = time.process_time()
-    losses = fit(
-        translator,
-        trained_on,
-        steps=steps,
-        seed=seed,
-        batch_size=BATCH_SIZE,
-        learning_rate=3e-3 if model == "Transformer" else 5e-3,
-        progress=False,
-    )
+    if model == "Transformer, chapter 7":
+        recipe = Recipe(
+            steps=steps,
+            seed=seed,
+            batch_size=BATCH_SIZE,
+            betas=(0.9, 0.98),
+            schedule=OneCycle(steps, warm_up=0.2),
+        )
+        losses = train(translator, trained_on, recipe, progress=False)
+    else:
+        losses = fit(
+            translator,
+            trained_on,
+            steps=steps,
+            seed=seed,
+            batch_size=BATCH_SIZE,
+            learning_rate=3e-3 if model == "Transformer" else 5e-3,
+            progress=False,
+        )
     seconds = time.process_time() - start
     accuracy = evaluate(translator, task)
     return {
