@@ -69,7 +69,7 @@ def keep_colons(
     app: Sphinx, what: str, name: str, member: object, options: object, lines: list[str]
 ) -> None:
     """Keep napoleon from reading the words before a colon as the type of a variable."""
-    if what in ("attribute", "data"):
+    if what in ("attribute", "data", "property"):
         lines[:0] = ["..", ""]  # an empty comment; an empty line is not enough
 
 
