@@ -42,7 +42,7 @@ ARMS = [
     ("recipe", "full, rate 0.003", "mean accuracy"),
     ("two_languages", "English", "English"),
     ("decoding", "150 steps", "mean accuracy"),
-    ("messages", "an eighth of the data", "chrF"),
+    ("real_sentences", "an eighth of the data", "chrF"),
 ]
 
 

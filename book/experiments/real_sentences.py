@@ -190,7 +190,7 @@ def run(
 
 def main() -> None:
     """Run all arms."""
-    run_all("messages", ARMS, run)
+    run_all("real_sentences", ARMS, run)
 
 
 if __name__ == "__main__":
