@@ -30,6 +30,15 @@ WRITINGS = [
     for i, answer in enumerate(mistake.answers)
 ]
 
+# With types other than the package's, which work all the same, but not where types are checked.
+LOOSE = {"7.9-1", "7.9-alignment_length-2"}
+
+
+@pytest.fixture
+def loose(request):
+    if request.node.callspec.id in LOOSE:
+        request.getfixturevalue("unchecked")
+
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 
@@ -292,6 +301,7 @@ def test_the_solution_is_accepted(number):
     assert judge(EXERCISES[number], EXERCISES[number].solution).kind == "correct"
 
 
+@pytest.mark.usefixtures("loose")
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
@@ -305,6 +315,7 @@ def test_another_right_way_is_accepted(number, answer):
     assert verdict.kind == "correct", verdict.message
 
 
+@pytest.mark.usefixtures("loose")
 @pytest.mark.parametrize(("number", "mistake", "answer"), WRITINGS)
 def test_a_known_mistake_is_named(number, mistake, answer):
     verdict = judge(EXERCISES[number], answer)
