@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#8A5FA8", "#5C6770")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#4A2060", "#5C6770")
 """Line colours, told apart also by colour-blind readers; curves differ in marker and dash as well."""
 
 INK = "#22272e"

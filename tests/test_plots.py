@@ -1,8 +1,11 @@
+from itertools import combinations
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from minattn import plots
 
@@ -215,3 +218,46 @@ def test_numbers_reject():
 def test_as_many_curves_as_can_be_told_apart_are_drawn_and_no_more(n):
     with pytest.raises(ValueError, match=rf"must be in 1\.\.5, got {n}"):
         plots.curves({str(i): {1: 0.5} for i in range(n)})
+
+
+# Colours and readers who see fewer of them
+
+# Machado, Oliveira and Fernandes 2009, a physiologically-based model for simulation of colour vision deficiency, at
+# full severity, for linear RGB.
+SEEN_BY = {
+    "all": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def seen_lab(colour, eyes):
+    """Where a colour lies in CIELAB (D65) for somebody with these eyes."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(SEEN_BY[eyes]) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_the_simulation_knows_a_pair_that_red_green_blind_readers_cannot_tell_apart():
+    apart = {
+        eyes: np.linalg.norm(seen_lab("#a06a2c", eyes) - seen_lab("#6a7d24", eyes))
+        for eyes in SEEN_BY
+    }
+    assert apart["deuteranopia"] < 12 < 30 < apart["all"]
+
+
+@pytest.mark.parametrize("eyes", SEEN_BY)
+def test_the_colours_of_lines_are_told_apart_by_all_readers(eyes):
+    for one, other in combinations(plots.PALETTE, 2):
+        assert np.linalg.norm(seen_lab(one, eyes) - seen_lab(other, eyes)) > 15, (one, other)
+
+
+@pytest.mark.parametrize("eyes", SEEN_BY)
+def test_a_larger_weight_is_lighter_for_all_readers(eyes):
+    shades = plt.get_cmap("viridis")(np.linspace(0, 1, 33))
+    lightness = [seen_lab(shade[:3], eyes)[0] for shade in shades]
+    assert np.diff(lightness).min() > 0
