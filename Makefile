@@ -12,7 +12,7 @@ NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEO
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab notebooks experiments test lint unit nbval portable page lock clean
+.PHONY: help env book serve lab notebooks experiments models test lint unit nbval portable page pdf zip audit lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather th
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
 		echo "$$script"; $(RUN) "$$script"; done
+
+models: env ## Train the models of the live pages and export them (ONLY=name: one)
+	@$(TOOL)/models.py $(ONLY)
 
 test: ## Prove everything: lint, unit, nbval, portable, page
 	@$(MAKE) --no-print-directory lint
@@ -78,6 +81,15 @@ else ifeq ($(CI),true)
 else
 	@echo "The page tests were left out: no chromium here (apt-get install chromium)."
 endif
+
+pdf: book ## Print the whole book into _build/minattn.pdf (needs Chromium)
+	@$(TOOL)/pdf.py
+
+zip: book ## Pack the book into _build/minattn-book.zip, to be read without a network
+	@$(TOOL)/zip_book.py
+
+audit: book ## Weigh and examine every page against its bars (needs Chromium and node)
+	@$(TOOL)/audit.py
 
 lock: env ## Write the second part of requirements.txt anew, from what is installed
 	@$(TOOL)/lock.py

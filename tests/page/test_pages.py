@@ -1,41 +1,40 @@
 """Every page of the built book, seen by a browser: by day on a desk, by night on a phone."""
 
 import functools
-import gzip
-import http.server
 import os
 import re
-import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, Route, sync_playwright
+from playwright.sync_api import Browser
 
-SITE = Path(__file__).parents[2] / "_build" / "html"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+from audit import FIRST_VIEW
+from browsing import (
+    CHROMIUM,
+    DESK,
+    MISSING,
+    OPEN_ALL,
+    PHONE,
+    open_live,
+    pages,
+    sizes,
+    violations,
+    watch,
+)
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
-    reason = "page tests left out: no chromium found (Debian: apt-get install chromium; make page)"
-    pytest.skip(reason, allow_module_level=True)
+    pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
 
 pytestmark = pytest.mark.page
 
 LANDING = "book/index.html"
 CHAPTER = "notebooks/01_context_vector.html"
-FIRST_VIEW = 600_000  # bytes, text gzipped
-PACKED = (".woff", ".woff2", ".png", ".jpg", ".ico")  # gzip would gain nothing
 FILE_NAME = re.compile(r"_images/|\.(png|svg|jpe?g|gif)\s*$|[0-9a-f]{32}", re.IGNORECASE)
-
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 
 BAD_FORMULAS = """[...document.querySelectorAll('mjx-merror, [data-mjx-error]')]
     .map(formula => `formula: ${formula.dataset.mjxError || formula.textContent}`)"""
-OPEN_ALL = "document.querySelectorAll('details').forEach(fold => { fold.open = true })"
 IMAGES = """[...document.images].filter(image => !image.matches('.navbar-brand img'))
     .map(image => [image.getAttribute('src'), image.getAttribute('alt') || ''])"""
 BLANK_ICONS = """[...document.querySelectorAll('i[class*="fa-"], span[class*="fa-"]')]
@@ -46,25 +45,6 @@ TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('body *')]
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
     .map(part => part.tagName + '.' + part.className).slice(0, 5)"""
-# Of the definitions on the API page, all of one make, the first of each module is enough for axe.
-THIN_OUT = "document.querySelectorAll('dl.py ~ dl.py').forEach(entry => entry.remove())"
-VIOLATIONS = """axe.run({preload: false, resultTypes: ['violations']})
-    .then(found => found.violations.map(rule => [
-        rule.id, rule.help, ...rule.nodes.slice(0, 3).map(node => node.html.slice(0, 160))
-    ].join(' | ')))"""
-
-
-def pages() -> list[str]:
-    """List the pages to visit; the longest listing of package source stands for the others."""
-    found = [path for path in SITE.rglob("*.html") if path.relative_to(SITE).parts[0] != "_static"]
-    source = sorted(
-        (path for path in found if "_modules" in path.parts), key=lambda path: path.stat().st_size
-    )
-    return sorted(
-        str(path.relative_to(SITE))
-        for path in set(found) - set(source[:-1]) - {SITE / "index.html"}
-    )
-
 
 PAGES = pages() or [LANDING]  # a site that is not built is reported by its fixture
 every_page = pytest.mark.parametrize("page", PAGES)
@@ -76,6 +56,7 @@ class Visit:
 
     faults: list[str] = field(default_factory=list)
     weight: int = 0
+    live: list[str] = field(default_factory=list)
     images: list[tuple[str, str]] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
@@ -83,90 +64,6 @@ class Visit:
 
 
 Look = Callable[[str], Visit]
-
-
-def watch(context: BrowserContext, faults: list[str], allowed: str) -> Page:
-    """Open an empty page that may fetch from one place only, and note all that goes wrong in it."""
-
-    def stay_inside(route: Route) -> None:
-        if route.request.url.startswith(allowed):
-            route.continue_()
-        else:
-            faults.append(f"request to the outside: {route.request.url}")
-            route.abort()
-
-    context.route("**/*", stay_inside)
-    page = context.new_page()
-    page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
-    page.on(
-        "console",
-        lambda line: faults.append(f"console: {line.text}") if line.type == "error" else None,
-    )
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
-    page.on(
-        "response",
-        lambda answer: (
-            faults.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None
-        ),
-    )
-    return page
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    if not (SITE / "index.html").exists():
-        pytest.fail(
-            f"the book is not built: no {SITE / 'index.html'}; run make book", pytrace=False
-        )
-    return SITE
-
-
-@pytest.fixture(scope="session")
-def address(site: Path) -> Iterator[str]:
-    handler = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.fail("MINATTN_REQUIRE_CHROMIUM=1, but no chromium is on the path", pytrace=False)
-    # no-sandbox: containers run as root. The rest keeps the browser itself from calling home.
-    quiet = (
-        "background-networking",
-        "component-update",
-        "default-apps",
-        "domain-reliability",
-        "sync",
-    )
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{part}" for part in quiet)]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
-
-
-def weigh(answers: list[Response]) -> int:
-    return sum(
-        len(a.body() if a.url.endswith(PACKED) else gzip.compress(a.body()))
-        for a in answers
-        if a.status == 200
-    )
-
-
-@functools.cache
-def axe_script() -> str:
-    spec = find_spec("axe_playwright_python")
-    assert spec is not None and spec.origin is not None
-    return (Path(spec.origin).parent / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -180,24 +77,17 @@ def visit(browser: Browser, address: str) -> Look:
         page = watch(context, seen.faults, address)
         page.on("response", lambda answer: answers.append(answer))
         page.goto(f"{address}/{name}", wait_until="networkidle")
-        seen.weight = weigh(answers)
+        seen.weight = sum(sizes(answers).values())
         seen.images = [tuple(pair) for pair in page.evaluate(IMAGES)]
         seen.faults += page.evaluate(BAD_FORMULAS)
         seen.blank_icons = page.evaluate(BLANK_ICONS)
+        seen.live = open_live(page)
         page.evaluate(OPEN_ALL)
         page.set_viewport_size(PHONE)
         seen.too_wide = page.evaluate(TOO_WIDE)
         seen.blank_icons += page.evaluate(BLANK_ICONS)
 
-        page.evaluate(THIN_OUT)
-        page.evaluate(axe_script())
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-        seen.violations["night"] = page.evaluate(VIOLATIONS)
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size(DESK)
-        page.wait_for_function("document.documentElement.dataset.theme === 'light'")
-        seen.violations["day"] = page.evaluate(VIOLATIONS)
+        seen.violations = violations(page)
         context.close()
         return seen
 
@@ -240,6 +130,47 @@ def test_every_image_says_what_it_shows(visit: Look) -> None:
     assert poor == []
     assert sorted(alt for alt in set(texts) if texts.count(alt) > 1) == []
     assert images, "the book has figures, but none was found"
+
+
+def test_the_book_has_live_places_of_every_kind_and_all_of_them_open(visit: Look) -> None:
+    kinds = {page: visit(page).live for page in PAGES}
+    assert kinds[LANDING] == ["translator"]
+    assert {kind for found in kinds.values() for kind in found} == {
+        "translator",
+        "playground",
+        "maps",
+    }
+    assert [page for page, found in kinds.items() if found] == [
+        LANDING,
+        *(page for page in PAGES if re.search(r"notebooks/0[1-6]", page)),
+    ]
+
+
+def test_a_live_place_whose_files_are_missing_says_so_and_can_be_tried_again(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/live/translator.js", lambda route: route.abort())
+    page.goto(f"{address}/{CHAPTER}")
+    place = page.locator(".live")
+    place.locator("button").click()
+    place.get_by_text(
+        "The file translator.js is missing. The figure above says the same."
+    ).wait_for()
+    page.unroute("**/live/translator.js")
+    place.locator("button").click()
+    place.locator("input").first.wait_for()
+    context.close()
+
+
+def test_without_scripts_a_live_place_takes_no_room(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/{CHAPTER}")
+    assert page.locator(".live").count() == 1
+    assert not page.locator(".live").is_visible()
+    context.close()
 
 
 def test_the_search_finds_alignment(browser: Browser, address: str) -> None:

@@ -1,0 +1,361 @@
+"""Around the book: on paper, in an archive, in Colab, and the bars it is held to."""
+
+import importlib.util
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from PIL import Image
+from playwright.sync_api import Browser
+
+import audit
+import pdf
+import zip_book
+from browsing import CHROMIUM, FORMULAS_SET, MISSING, ROOT, watch
+
+if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
+    pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
+
+pytestmark = pytest.mark.page
+
+CHAPTER = "notebooks/02_soft_attention"
+REPOSITORY = "https://github.com/someone/minattn"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+# A landing page, a chapter with everything in it, and pages that it refers to.
+SHORT = {
+    "root": "book/index",
+    "parts": [
+        {"caption": "Part one", "chapters": [{"file": CHAPTER}]},
+        {"caption": "Reference", "chapters": [{"file": "book/models"}, {"file": "book/glossary"}]},
+    ],
+}
+CUT_OFF = """[...document.querySelectorAll('pre, table, img, mjx-container')]
+    .filter(part => part.checkVisibility()
+        && part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(part => part.tagName + ' ' + part.textContent.slice(0, 60))"""
+
+
+@pytest.fixture(scope="module")
+def extension():
+    spec = importlib.util.spec_from_file_location(
+        "minattn_site", ROOT / "book" / "_ext" / "minattn_site.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# the book as a PDF --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def joined(site: Path) -> BeautifulSoup:
+    return BeautifulSoup(pdf.join(site, TOC, "minattn", "© us"), "html.parser")
+
+
+def test_the_joined_book_has_every_page_in_order(joined: BeautifulSoup) -> None:
+    names = [chapter.anchor for chapter in pdf.chapters(TOC)]
+    there = [part["id"] for part in joined.select("main .bd-article-container > div")]
+    assert there == names
+    assert len(names) > 10
+
+
+def test_no_two_parts_of_the_joined_book_have_one_id(joined: BeautifulSoup) -> None:
+    ids = [part["id"] for part in joined.find_all(id=True)]
+    assert sorted(ids) == sorted(set(ids))
+
+
+def test_links_of_the_joined_book_stay_inside_and_arrive(joined: BeautifulSoup) -> None:
+    ids = {part["id"] for part in joined.find_all(id=True)}
+    links = [link["href"] for link in joined.select("a[href]")]
+    inside = [link for link in links if not link.startswith(("https:", "http:", "mailto:"))]
+    assert [link for link in inside if link.removeprefix("#") not in ids] == []
+    assert len(inside) > 300
+
+
+def test_pictures_of_the_joined_book_are_there(joined: BeautifulSoup, site: Path) -> None:
+    pictures = joined.select("main img")
+    assert [p["src"] for p in pictures if not (site.parent / p["src"]).exists()] == []
+    assert [p["src"] for p in pictures if p.get("loading")] == []
+    assert len(pictures) > 20
+
+
+@pytest.fixture(scope="module")
+def printed(site: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory):
+    """Three pages of the book, printed; and what would have been cut off at the edge of the paper."""
+    folder = tmp_path_factory.mktemp("pdf")
+    (folder / "html").symlink_to(site)
+    source = folder / "book.html"
+    source.write_text(pdf.join(site, SHORT, "minattn", "© us"), "utf-8")
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    pdf.lay_out(page, source)
+    cut_off = page.evaluate(CUT_OFF)
+    folded = page.locator("details:not([open])").count()
+    raw = page.locator(".math").filter(has_not=page.locator("mjx-container")).count()
+    content = pdf.print_book(page)
+    page.close()
+    return SimpleNamespace(content=content, cut_off=cut_off, folded=folded, raw=raw)
+
+
+def test_nothing_is_cut_off_folded_or_left_raw_on_paper(printed: SimpleNamespace) -> None:
+    assert printed.cut_off == []
+    assert printed.folded == 0
+    assert printed.raw == 0
+
+
+def test_the_contents_tell_the_pages_on_which_chapters_begin(printed: SimpleNamespace) -> None:
+    reader = pdf.PdfReader(io.BytesIO(printed.content))
+    numbers = pdf.pages_of_headings(printed.content)
+    contents = "".join(page.extract_text() for page in reader.pages[1:4]).replace("\n", "")
+    for name, title in ((CHAPTER, "Soft attention"), ("book/glossary", "Glossary")):
+        number = numbers[pdf.Chapter(name, None).anchor]
+        assert title in reader.pages[number - 1].extract_text()
+        assert f"{title}{number}" in contents.replace(" ", "").replace("Softa", "Soft a")
+
+
+def test_the_pdf_has_an_outline_and_links_that_arrive(printed: SimpleNamespace) -> None:
+    reader = pdf.PdfReader(io.BytesIO(printed.content))
+    titles = [entry.title for entry in reader.outline if not isinstance(entry, list)]
+    assert titles[:2] == ["minattn", "Contents"]
+    assert "Soft attention" in titles
+    places = set(reader.named_destinations)
+    inside = [
+        mark.get_object()
+        for page in reader.pages
+        for mark in page.get("/Annots", [])
+        if "/Dest" in mark.get_object()
+    ]
+    assert len(inside) > 40
+    assert {str(mark["/Dest"]) for mark in inside} - {str(place) for place in places} == set()
+
+
+# one chapter, printed from the browser ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_printed_chapter_is_ink_on_white_and_nothing_else(
+    scheme: str, browser: Browser, address: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{address}/{CHAPTER}.html", wait_until="networkidle")
+    page.evaluate(FORMULAS_SET)
+    page.evaluate("document.querySelector('article h1').after(document.createElement('div'))")
+    page.evaluate("document.querySelector('article h1 + div').className = 'live'")
+    page.evaluate("document.querySelector('.live').textContent = 'a live place'")
+    page.set_viewport_size({"width": pdf.PRINTED_WIDTH, "height": 1000})
+    page.emulate_media(media="print")
+    for around in (
+        ".bd-sidebar-primary",
+        ".bd-sidebar-secondary",
+        ".bd-header-article",
+        ".prev-next-footer",
+        ".headerlink",
+        ".copybtn",
+        ".live",
+        "details.hide > summary",
+    ):
+        assert page.locator(f"{around}:visible").count() == 0, around
+    assert page.locator("article h1").is_visible()
+    assert page.evaluate(CUT_OFF) == []
+    style = "element => { const s = getComputedStyle(element); return [%s] }"
+    colours = page.locator("article p").first.evaluate(style % "s.color")
+    assert colours == ["rgb(0, 0, 0)"]
+    assert page.locator("body").evaluate(style % "s.backgroundColor") == ["rgb(255, 255, 255)"]
+    assert page.locator("article figure").first.evaluate(style % "s.breakInside") == ["avoid"]
+    assert page.locator("article h2").first.evaluate(style % "s.breakAfter") == ["avoid"]
+    assert page.locator("article p a").first.evaluate(style % "s.color") == ["rgb(0, 0, 0)"]
+    assert page.locator("article pre").first.evaluate(style % "s.whiteSpace") in (
+        ["pre-wrap"],
+        ["preserve wrap"],
+    )
+    context.close()
+
+
+# the archive --------------------------------------------------------------------------------------
+
+
+def test_the_same_book_gives_the_same_archive(site: Path, tmp_path: Path) -> None:
+    some = tmp_path / "html"
+    (some / "book").mkdir(parents=True)
+    for name in ("index.html", "searchindex.js", "book/index.html"):
+        (some / name).write_bytes((site / name).read_bytes())
+    zip_book.pack(some, tmp_path / "one.zip")
+    for path in some.rglob("*.html"):
+        os.utime(path, (0, 1_000_000_000))
+        path.chmod(0o600)
+    zip_book.pack(some, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_the_unpacked_archive_is_a_whole_book(site: Path, tmp_path: Path, browser: Browser) -> None:
+    zip_book.pack(site, tmp_path / "book.zip")
+    with zipfile.ZipFile(tmp_path / "book.zip") as packed:
+        packed.extractall(tmp_path)
+    root = (tmp_path / zip_book.FOLDER).as_uri()
+    faults: list[str] = []
+    context = browser.new_context()
+    page = watch(context, faults, root)
+    page.goto(f"{root}/index.html")
+    page.wait_for_url(f"{root}/book/index.html", timeout=5000)
+    page.locator(".start").first.click()
+    page.wait_for_url(f"{root}/notebooks/*")
+    page.goto(f"{root}/{CHAPTER}.html", wait_until="networkidle")
+    page.evaluate(FORMULAS_SET)
+    assert page.locator("article .math").count() > 10
+    assert page.locator("article .math").filter(has_not=page.locator("mjx-container")).count() == 0
+    assert faults == []
+
+    # A search draws excerpts of the pages it found, which a page opened as a file may not fetch: it
+    # goes without. So here only requests to the outside are faults.
+    page.goto(f"{root}/search.html?q=alignment")
+    first = page.locator("#search-results li a").first
+    first.wait_for(timeout=5000)
+    first.click()
+    page.wait_for_url(f"{root}/*/*.html*")
+    assert "alignment" in page.locator("article").inner_text().lower()
+    assert [fault for fault in faults if fault.startswith("request to the outside")] == []
+    context.close()
+
+
+# to run a chapter ---------------------------------------------------------------------------------
+
+
+def buttons(extension, repository: str, pagename: str = CHAPTER, suffix: str = ".ipynb"):
+    """The download buttons of a page under a setting, as the theme hands them over and we leave them."""
+    theme = [
+        {"label": "download-source-button", "text": suffix, "tooltip": "Download source file"},
+        {"label": "download-pdf-button", "text": ".pdf", "tooltip": "Print to PDF"},
+    ]
+    context = {
+        "header_buttons": [{"label": "download-buttons", "buttons": theme}],
+        "page_source_suffix": suffix,
+    }
+    app = SimpleNamespace(config=SimpleNamespace(minattn_repository=repository))
+    extension.name_buttons(app, pagename, "page.html", context, None)
+    return {button["text"]: button.get("url") for button in theme}
+
+
+def test_without_a_repository_there_is_a_download_and_no_colab(extension, site: Path) -> None:
+    assert list(buttons(extension, "")) == ["Download .ipynb", "Print, or save as PDF"]
+    assert extension.colab_address("", CHAPTER) is None
+    setting = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
+    if not setting["minattn_repository"]:
+        for path in site.glob("notebooks/*.html"):
+            assert "colab.research" not in path.read_text("utf-8")
+        assert not (site / "colab").exists()
+
+
+def test_every_chapter_offers_its_notebook(site: Path) -> None:
+    for path in sorted(site.glob("notebooks/*.html")):
+        soup = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        (link,) = soup.select("a.btn-download-source-button")
+        assert link.get_text().strip() == "Download .ipynb"
+        notebook = (path.parent / link["href"]).resolve()
+        assert json.loads(notebook.read_text("utf-8"))["cells"]
+
+
+def test_with_a_repository_a_chapter_opens_in_colab(extension) -> None:
+    offered = buttons(extension, REPOSITORY)
+    assert list(offered) == ["Download .ipynb", "Open in Colab", "Print, or save as PDF"]
+    assert offered["Open in Colab"] == (
+        "https://colab.research.google.com/github/someone/minattn"
+        "/blob/gh-pages/colab/02_soft_attention.ipynb"
+    )
+    assert "Open in Colab" not in buttons(extension, REPOSITORY, "book/glossary", ".md")
+
+
+@pytest.mark.parametrize("wrong", ["minattn", "http://github.com/a/b", "https://github.com/a"])
+def test_an_address_that_is_no_repository_is_refused(extension, wrong: str) -> None:
+    with pytest.raises(extension.ExtensionError, match="or empty, got"):
+        extension.repository_path(wrong)
+
+
+def test_colab_gets_a_copy_that_fetches_the_book_first(extension) -> None:
+    source = ROOT / f"{CHAPTER}.ipynb"
+    before = source.read_bytes()
+    copy = extension.colab_copy(json.loads(before), f"{REPOSITORY}.git/")
+    first, *others = copy["cells"]
+    lines = "".join(first["source"]).splitlines()
+    assert lines[1:] == [
+        f"!git clone --quiet --depth 1 {REPOSITORY} minattn-book",
+        "%cd minattn-book",
+        "%pip install --quiet . babel sacrebleu",
+    ]
+    assert all(not cell.get("outputs") for cell in copy["cells"])
+    text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")
+    assert f"]({REPOSITORY}/blob/HEAD/notebooks/01_context_vector.ipynb)" in text
+    assert "](../" not in text
+    assert source.read_bytes() == before, "the notebook itself stays as it is"
+
+
+def test_a_build_with_a_repository_writes_the_copies(extension, tmp_path: Path) -> None:
+    app = SimpleNamespace(
+        config=SimpleNamespace(minattn_repository=REPOSITORY),
+        env=SimpleNamespace(found_docs={CHAPTER, "book/glossary"}),
+        srcdir=ROOT,
+        outdir=tmp_path,
+    )
+    extension.write_colab_copies(app)
+    assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
+
+
+# what makes pages light ---------------------------------------------------------------------------
+
+
+def test_rules_for_classes_that_no_page_mentions_are_left_out(extension) -> None:
+    css = (
+        "@charset 'utf-8';p,.used{a:b}.unused,.used .unused{a:b}:is(.used,.x) a{a:b}"
+        "@media print{.used:not(.unused){a:b}.used{c:d}}@media screen{.unused{a:b}}"
+        "@keyframes turn{0%{a:b}to{a:c}}[data-x].used::before{content:'.'}"
+    )
+    assert extension.used_rules(css, {"used"}) == (
+        "@charset 'utf-8';p,.used{a:b}@media print{.used{c:d}}"
+        "@keyframes turn{0%{a:b}to{a:c}}[data-x].used::before{content:'.'}"
+    )
+
+
+def test_a_figure_gets_lighter_and_looks_the_same(extension, tmp_path: Path) -> None:
+    figure = Image.new("RGBA", (60, 40), (255, 255, 255, 255))
+    for x in range(60):
+        figure.paste((4 * x, 100, 255 - 4 * x, 255), (x, 5, x + 1, 30))
+    figure.save(tmp_path / "figure.png", dpi=(144, 144))
+    Image.new("RGBA", (5, 5), (0, 0, 0, 100)).save(tmp_path / "clear.png")
+    clear = (tmp_path / "clear.png").read_bytes()
+    extension.lighten_images(tmp_path)
+    with Image.open(tmp_path / "figure.png") as light:
+        assert light.mode == "P"
+        assert round(light.info["dpi"][0]) == 144
+        assert light.convert("RGB").tobytes() == figure.convert("RGB").tobytes()
+    assert (tmp_path / "clear.png").read_bytes() == clear, "what one can see through stays"
+
+
+# the audit ----------------------------------------------------------------------------------------
+
+
+def test_the_audit_names_each_bar_that_is_missed() -> None:
+    full = {"accessibility": 100, "best-practices": 95}
+    fine = audit.Measured("a.html", 400_000, 30, 0.05, {"day": [], "night": []}, full)
+    assert fine.missed() == []
+    poor = audit.Measured(
+        "b.html", 400_001, 31, 0.06, {"day": [], "night": ["contrast"]}, {"accessibility": 94}
+    )
+    said = "\n".join(poor.missed())
+    for word in ("400001 bytes", "31 requests", "0.060", "night: contrast", "accessibility 94"):
+        assert word in said
+    assert "best-practices 0" in said
+    table = audit.table([fine, poor])
+    assert [line.endswith("missed") for line in table] == [False, False, False, True]
+
+
+def test_the_audit_says_what_it_lacks(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(audit.shutil, "which", lambda name: None)
+    assert audit.main([]) == 1
+    assert "needs node and npm" in capsys.readouterr().err
