@@ -25,6 +25,11 @@ def test_it_says_what_was_measured_at_twelve_digits():
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_it_gives_the_reading_time_of_every_chapter(chapter):
-    minutes = jupytext.read(chapter).metadata["minattn"]["minutes"]
-    assert re.search(rf"{chapter.stem}\.ipynb\) \| {minutes} min \|", PAGE)
+def test_it_gives_the_reading_time_of_every_chapter_and_what_one_can_do_after_it(chapter):
+    notebook = jupytext.read(chapter)
+    minutes = notebook.metadata["minattn"]["minutes"]
+    entry = re.search(rf"{chapter.stem}\.ipynb\)\*\*, (\d+) min\.\n.*\n   (.*)\n", PAGE)
+    assert int(entry[1]) == minutes
+    can = entry[2][0].lower() + entry[2][1:]
+    line = f"*{minutes} minutes of reading. Afterwards you can {can}*"
+    assert line in notebook.cells[0].source

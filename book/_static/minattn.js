@@ -13,3 +13,65 @@ addEventListener("load", () => {
   formulas.then(makeReachable);
   addEventListener("resize", makeReachable);
 });
+
+// Live places: <div class="live" data-live="translator"></div>. Nothing of them is loaded before the reader asks.
+const LIVE = new URL("live/", document.currentScript.src);
+const INVITE = {
+  translator: "Translate a number of your own",
+  playground: "Move queries and keys yourself",
+  maps: "Look at any token's row",
+};
+const loaded = new Map();
+
+function load(name) {
+  if (!loaded.has(name)) {
+    loaded.set(name, new Promise((resolve, reject) => {
+      const css = name.endsWith(".css");
+      const element = document.createElement(css ? "link" : "script");
+      if (css) element.rel = "stylesheet";
+      element[css ? "href" : "src"] = new URL(name, LIVE);
+      element.onload = resolve;
+      element.onerror = () => {
+        loaded.delete(name); // the next click tries again
+        element.remove();
+        reject(new Error(`The file ${name} is missing.`));
+      };
+      document.head.append(element);
+    }));
+  }
+  return loaded.get(name);
+}
+
+async function openLive(place) {
+  const kind = place.dataset.live;
+  place.classList.add("opened"); // the room it needs, at once, and not when the files are there
+  place.setAttribute("aria-busy", "true");
+  try {
+    await Promise.all([load(`${kind}.css`), load("minattn-live.js")]);
+    await load(`${kind}.js`);
+    place.replaceChildren();
+    minattn.widgets[kind](place);
+    place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
+  } catch (error) {
+    place.classList.remove("opened");
+    invite(place, `This cannot be shown here. ${error.message} The figure above says the same.`);
+  }
+  place.removeAttribute("aria-busy");
+}
+
+function invite(place, words = "") {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "live-invite";
+  button.textContent = INVITE[place.dataset.live];
+  button.addEventListener("click", () => openLive(place));
+  const message = document.createElement("p");
+  message.className = "live-message";
+  message.setAttribute("role", "status");
+  place.replaceChildren(button, message);
+  message.textContent = words; // once it is there, so that it is read out
+}
+
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".live[data-live]").forEach((place) => invite(place));
+});

@@ -1,0 +1,488 @@
+// The translator of chapters 1, 2 and 6: type a number, and watch a model write it in English, word by
+// word, with the German words it looks at. The models are those of minattn.loadModel.
+window.minattn = window.minattn ?? {};
+minattn.widgets = minattn.widgets ?? {};
+
+(() => {
+  "use strict";
+
+  const PAUSE = 180; // milliseconds between two words
+  const LEAST = 0.04; // thinner lines are left out
+  const ROWS = 4; // words that the table names; the others are summed up
+  const MEAN = "mean";
+  const EOS = "<eos>";
+
+  // What may be chosen; the titles are those of the cards that lie beside the weights.
+  const MODELS = {
+    fixed: {
+      title: "One fixed context vector",
+      hint: "All that the decoder knows of the number went through one vector. Try a short number, then one of twelve digits.",
+    },
+    additive: {
+      title: "Additive attention",
+      hint: "Before each step the decoder looks back at all German words. Where do the lines cross?",
+    },
+    multiplicative: {
+      title: "Multiplicative attention",
+      hint: "At each step the decoder looks back at all German words. Where do the lines cross?",
+    },
+    transformer: {
+      title: "The Transformer, two blocks",
+      hint: "Eight heads look at the German words. Head 2 of block 2 follows them best. What do the others look at?",
+      best: { block: 1, head: 1 }, // on the held-out numbers, as in chapter 6
+    },
+    no_temperature: {
+      title: "Multiplicative attention without its temperature",
+      hint: "It still translates well, but its weights are sharper, and not always on the word that we would name.",
+      broken: true,
+    },
+    one_way: {
+      title: "Multiplicative attention, its encoder reads from left to right only",
+      hint: "It still translates well. But look at “three” in “twenty three”: which German word does it look at?",
+      broken: true,
+    },
+  };
+
+  // ---- right and wrong -------------------------------------------------------------------
+
+  /**
+   * Compare what was written with what was asked, by the fewest words to change, to add and to leave out.
+   * Returns the faults in order, each {at, written, asked}: at counts the written words before it; there is
+   * no written word where one is missing, and none was asked where one is too much.
+   */
+  function compare(written, asked) {
+    const cost = Array.from({ length: written.length + 1 }, (_, i) =>
+      Array.from({ length: asked.length + 1 }, (_, j) => i + j));
+    for (let i = 1; i <= written.length; i += 1) {
+      for (let j = 1; j <= asked.length; j += 1) {
+        const change = written[i - 1] === asked[j - 1] ? 0 : 1;
+        cost[i][j] = Math.min(cost[i - 1][j - 1] + change, cost[i - 1][j] + 1, cost[i][j - 1] + 1);
+      }
+    }
+    const faults = [];
+    let [i, j] = [written.length, asked.length];
+    while (i || j) {
+      const same = i && j && written[i - 1] === asked[j - 1];
+      if (i && j && cost[i][j] === cost[i - 1][j - 1] + (same ? 0 : 1)) {
+        [i, j] = [i - 1, j - 1];
+        if (!same) faults.unshift({ at: i, written: written[i], asked: asked[j], askedAt: j });
+      } else if (i && cost[i][j] === cost[i - 1][j] + 1) {
+        i -= 1;
+        faults.unshift({ at: i, written: written[i] });
+      } else {
+        j -= 1;
+        faults.unshift({ at: i, asked: asked[j], askedAt: j });
+      }
+    }
+    return faults;
+  }
+
+  function tell({ at, written, asked }) {
+    if (!asked) return `Wrong at word ${at + 1}: ${quoted(written)} is too much.`;
+    if (written) return `Wrong at word ${at + 1}: ${quoted(written)} where ${quoted(asked)} was asked.`;
+    if (!at) return `Wrong from the start: ${quoted(asked)} is missing.`;
+    return `Wrong after word ${at}: ${quoted(asked)} is missing.`;
+  }
+
+  function verdictOf({ faults, finished }) {
+    if (!faults.length) return "Right, every word.";
+    const more = faults.length - 1;
+    const rest = more ? ` ${more === 1 ? "One more mistake is" : `${more} more mistakes are`} marked.` : "";
+    return `${tell(faults[0])}${rest}${finished ? "" : " It found no end by itself."}`;
+  }
+
+  // ---- words and elements ----------------------------------------------------------------
+
+  const quoted = (word) => `“${word}”`;
+  const number = (x) => x.toFixed(2);
+  const digits = (n) => n.toLocaleString("en");
+  const largest = (row) => row.indexOf(Math.max(...row));
+
+  /** A number of three to twelve digits, each length as likely as the others. */
+  function randomNumber() {
+    const least = 10 ** (2 + Math.floor(10 * Math.random()));
+    return least + Math.floor(9 * least * Math.random());
+  }
+
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function fill(node, attributes, children) {
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value === true) node.setAttribute(name, "");
+      else if (value !== false && value != null) node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+  const h = (tag, attributes, ...children) =>
+    fill(document.createElement(tag), attributes, children);
+  const s = (tag, attributes, ...children) =>
+    fill(document.createElementNS(SVG, tag), attributes, children);
+
+  const option = (value, text) => h("option", { value }, text);
+
+  // ---- the widget ------------------------------------------------------------------------
+
+  let made = 0; // so that names are unique where a page has two translators
+
+  minattn.widgets.translator = (element) => {
+    if (typeof minattn.loadModel !== "function") {
+      element.replaceChildren(
+        h("p", {}, "The translator could not be loaded: minattn-live.js is missing."));
+      return;
+    }
+    const id = `translator-${(made += 1)}`;
+    const { model: asked, number: first } = element.dataset;
+    let name = Object.hasOwn(MODELS, asked) ? asked : "multiplicative"; // the model whose words are shown
+    let result = null;
+    let block, head; // where more than one looks
+    let chosen = 0; // the English word that is looked at
+    let shown = 0; // how many of them are there already
+    let latest = 0; // counts what was asked for: an answer that comes too late is dropped
+    let timer;
+    let parts = { sources: [], targets: [], lines: [] };
+
+    // -- what stays
+    const field = h("input", {
+      type: "text", id: `${id}-field`, value: first ?? "723,045", autocomplete: "off",
+      autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`,
+    });
+    const showAll = h("button", { type: "button", class: "all", onclick: () => finish(true) }, "Show all");
+    const random = h("button", {
+      type: "button",
+      onclick: () => {
+        field.value = digits(randomNumber());
+        translate();
+      },
+    }, "Random number");
+    const form = h("form", {
+      onsubmit: (event) => {
+        event.preventDefault();
+        translate();
+      },
+    },
+    h("label", { for: field.id }, "A number, in digits or in German words"),
+    h("div", { class: "bar" }, field, h("button", {}, "Translate"), random, showAll));
+
+    const options = (broken) => Object.entries(MODELS)
+      .filter(([, model]) => Boolean(model.broken) === broken)
+      .map(([key, { title }]) => option(key, title));
+    const models = h("select", { id: `${id}-model`, onchange: () => translate() },
+      ...options(false),
+      h("optgroup", { label: "broken on purpose" }, ...options(true)));
+    models.value = name;
+    const blocks = h("select", { id: `${id}-block`, onchange: () => lookThrough() });
+    const heads = h("select", { id: `${id}-head`, onchange: () => lookThrough() });
+    const which = h("span", { class: "bar which" },
+      h("label", { for: blocks.id }, "block"), blocks,
+      h("label", { for: heads.id }, "head"), heads);
+    which.hidden = true;
+
+    const hint = h("p", { class: "hint" });
+    const message = h("p", { class: "message", id: `${id}-message`, role: "status", "aria-live": "polite" });
+    const source = h("ol", { class: "source", lang: "de", "aria-label": "German words" });
+    const drawing = s("svg", { class: "links", "aria-hidden": "true" });
+    const target = h("ol", {
+      class: "target", "aria-label": "English words; arrow keys go from one to the next",
+    });
+    const stage = h("div", { class: "stage" }, source, drawing, target);
+    const looks = h("div", { class: "looks", id: `${id}-looks` });
+    const verdict = h("p", { class: "verdict", role: "status", "aria-live": "off" });
+    const right = h("p", { class: "right" });
+    const legend = h("p", { class: "legend" });
+    const results = h("div", { class: "result" }, stage,
+      h("div", { class: "told" }, h("div", {}, verdict, right, legend), looks));
+    results.hidden = true;
+
+    element.replaceChildren(
+      h("div", { class: "translator" },
+        form,
+        h("div", { class: "bar" }, h("label", { for: models.id }, "model"), models, which),
+        h("div", { class: "says" }, message, hint), results));
+
+    // -- from a number to words
+
+    function say(text, { wrong = false } = {}) {
+      message.textContent = text;
+      message.classList.toggle("wrong", wrong);
+      element.classList.toggle("bare", wrong && !result); // then there is no need to keep room
+    }
+
+    async function translate({ atOnce = false } = {}) {
+      const mine = (latest += 1);
+      let typed;
+      try {
+        typed = minattn.readGerman(field.value);
+        field.removeAttribute("aria-invalid");
+      } catch (error) { // what was there stays
+        field.setAttribute("aria-invalid", "true");
+        backToShown();
+        say(error.message, { wrong: true });
+        return;
+      }
+      const wanted = models.value;
+      hint.textContent = MODELS[wanted].hint;
+      say("Loading the model …");
+      results.setAttribute("aria-busy", "true");
+      let model, found;
+      try {
+        model = await minattn.loadModel(wanted);
+        if (mine !== latest) return;
+        found = model.greedy(minattn.germanWords(typed));
+      } catch (error) {
+        if (mine !== latest) return;
+        backToShown();
+        say(error.message, { wrong: true });
+        return;
+      }
+      say("");
+      results.removeAttribute("aria-busy");
+      if (wanted !== name || !result) [block, head] = [undefined, undefined];
+      name = wanted;
+      const words = minattn.englishWords(typed);
+      result = {
+        number: typed, asked: words, source: found.source, steps: found.steps,
+        finished: found.finished, faults: compare(found.target, words),
+        kind: model.settings.attend?.kind,
+      };
+      offerHeads();
+      build();
+      verdict.setAttribute("aria-live", atOnce ? "off" : "polite");
+      if (atOnce || matchMedia("(prefers-reduced-motion: reduce)").matches) finish();
+      else write();
+    }
+
+    /** The model and its hint are those of the words that are shown, if there are any. */
+    function backToShown() {
+      results.removeAttribute("aria-busy");
+      if (result) models.value = name;
+      hint.textContent = MODELS[models.value].hint;
+      if (result && shown < result.steps.length) finish();
+    }
+
+    /** Write one word after another. */
+    function write() {
+      clearTimeout(timer);
+      if (shown >= result.steps.length) {
+        finish();
+        return;
+      }
+      shown += 1;
+      choose(shown - 1);
+      showAll.classList.toggle("waiting", true);
+      timer = setTimeout(write, PAUSE);
+    }
+
+    /** Show all words and what is to be said of them. */
+    function finish(focus = false) {
+      clearTimeout(timer);
+      shown = result.steps.length;
+      showAll.classList.toggle("waiting", false);
+      tellOutcome();
+      choose(interesting());
+      if (focus) parts.targets[chosen].focus();
+    }
+
+    // -- who looks where
+
+    /** The weights of one English word over the German words, of the chosen head; null if there are none. */
+    function weightsOf({ weights }) {
+      if (result.kind === "final_state") return null;
+      const rows = weights[Object.keys(weights)[block]];
+      if (head !== MEAN) return rows[head];
+      return rows[0].map((_, j) => rows.reduce((sum, row) => sum + row[j], 0) / rows.length);
+    }
+
+    function offerHeads() {
+      const all = Object.values(result.steps[0].weights);
+      const best = MODELS[name].best ?? { block: 0, head: 0 };
+      block ??= best.block;
+      head ??= best.head;
+      which.hidden = all.length === 1 && all[0].length === 1;
+      blocks.replaceChildren(...all.map((_, i) => option(i, String(i + 1))));
+      heads.replaceChildren(
+        ...all[block].map((_, i) => {
+          const isBest = i === best.head && block === best.block;
+          return option(i, `${i + 1}${isBest ? " (best)" : ""}`);
+        }),
+        option(MEAN, "mean of the heads"));
+      [blocks.value, heads.value] = [block, head];
+    }
+
+    function lookThrough() {
+      block = Number(blocks.value);
+      head = heads.value === MEAN ? MEAN : Number(heads.value);
+      offerHeads();
+      draw();
+      choose(chosen);
+    }
+
+    /** The first word that is wrong; if none is, the first that is looked up further left than the last. */
+    function interesting() {
+      const fault = result.faults.find(({ written }) => written);
+      if (fault) return fault.at;
+      const places = result.steps.map((step) => largest(weightsOf(step) ?? [0]));
+      return Math.max(0, places.findIndex((place, t) => place < places[t - 1]));
+    }
+
+    // -- show it
+
+    function build() {
+      clearTimeout(timer);
+      [shown, chosen] = [0, 0];
+      results.hidden = false;
+      const wrong = new Map(
+        result.faults.filter(({ written }) => written).map(({ at, asked }) => [at, asked]));
+      parts.sources = result.source.map((word) => h("li", {}, word));
+      parts.targets = result.steps.map(({ token, probabilities }, t) => {
+        const isWrong = wrong.has(t);
+        const why = wrong.get(t) ? `wrong: ${wrong.get(t)} was asked` : "wrong: too much";
+        const button = h("button", {
+          type: "button", class: isWrong ? "wrong" : null, tabindex: -1,
+          "aria-describedby": looks.id,
+          onclick: () => choose(t),
+          onfocus: () => choose(t),
+          onmouseenter: () => choose(t),
+        },
+        h("span", { class: "word" }, token),
+        isWrong ? h("span", { class: "cross", "aria-hidden": "true" }, "✗") : "",
+        isWrong ? h("span", { class: "unseen" }, ` (${why}) `) : "",
+        h("small", {}, " ", number(Math.max(...probabilities))));
+        return button;
+      });
+      source.replaceChildren(...parts.sources);
+      target.replaceChildren(...parts.targets.map((button) => h("li", {}, button)));
+      verdict.textContent = "";
+      const missed = new Set(result.faults.map(({ askedAt }) => askedAt));
+      right.replaceChildren(
+        `${digits(result.number)} is `,
+        ...result.asked.flatMap((word, i) => [i ? " " : "", missed.has(i) ? h("b", {}, word) : word]),
+        ".");
+      legend.textContent = "The small numbers say how probable the model found each word." +
+        (result.kind === "final_state" ? "" : " The thicker a line, the larger its weight.");
+      results.classList.add("writing");
+      arrange();
+    }
+
+    function tellOutcome() {
+      results.classList.remove("writing");
+      verdict.textContent = verdictOf(result);
+      verdict.classList.toggle("wrong", result.faults.length > 0);
+    }
+
+    /** German above English where both fit into a line, else German to the left of English. */
+    function arrange() {
+      results.classList.remove("tall");
+      const fits = [source, target].every((row) => row.scrollWidth <= row.clientWidth);
+      results.classList.toggle("tall", !fits);
+      draw();
+      choose(chosen);
+    }
+
+    function draw() {
+      const box = drawing.getBoundingClientRect();
+      const tall = results.classList.contains("tall");
+      const place = (node, end) => {
+        const { left, width, top, height } = node.getBoundingClientRect();
+        return tall
+          ? [end * box.width, top + height / 2 - box.top]
+          : [left + width / 2 - box.left, end * box.height];
+      };
+      const curve = ([x0, y0], [x1, y1], attributes) => {
+        const bend = tall
+          ? `${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1}` : `${x0} ${(y0 + y1) / 2} ${x1} ${(y0 + y1) / 2}`;
+        return s("path", { d: `M ${x0} ${y0} C ${bend} ${x1} ${y1}`, ...attributes });
+      };
+      const above = parts.sources.map((node) => place(node, 0));
+      const below = parts.targets.map((node) => place(node, 1));
+      const middle = [box.width / 2, box.height / 2];
+      const isFixed = result.kind === "final_state";
+      parts.lines = result.steps.map((step, t) => {
+        if (isFixed) return s("g", {}, curve(middle, below[t], { "stroke-width": 2.5 }));
+        const lines = weightsOf(step).flatMap((weight, j) => weight < LEAST ? [] : [
+          curve(above[j], below[t], { "stroke-width": 7 * weight, "stroke-opacity": 0.25 + 0.75 * weight }),
+        ]);
+        return s("g", {}, ...lines);
+      });
+      const vector = isFixed
+        ? [
+          s("g", { class: "into" }, ...above.map((point) => curve(point, middle, { "stroke-width": 1.5 }))),
+          ...parts.lines,
+          s("circle", { cx: middle[0], cy: middle[1], r: 13 }),
+          s("text", { x: middle[0], y: middle[1] + 5 }, "c"),
+        ]
+        : parts.lines;
+      drawing.replaceChildren(...vector);
+    }
+
+    function choose(t) {
+      chosen = Math.min(t, Math.max(shown - 1, 0));
+      parts.targets.forEach((button, i) => {
+        const is = i === chosen && i < shown;
+        button.classList.toggle("coming", i >= shown);
+        button.setAttribute("aria-pressed", String(is));
+        button.tabIndex = is ? 0 : -1;
+        parts.lines[i].classList.toggle("coming", i >= shown);
+        parts.lines[i].classList.toggle("chosen", is);
+      });
+      const weights = weightsOf(result.steps[chosen]);
+      const best = weights ? largest(weights) : -1;
+      parts.sources.forEach((item, j) => {
+        item.style.setProperty("--weight", weights && shown ? `${(45 * weights[j]).toFixed(1)}%` : "0%");
+        item.classList.toggle("best", shown > 0 && j === best);
+      });
+      if (shown) looks.replaceChildren(weights ? tableOf(weights) : fromOneVector());
+    }
+
+    function tableOf(weights) {
+      const { token, probabilities } = result.steps[chosen];
+      const named = (j) => {
+        const word = result.source[j];
+        const twice = result.source.indexOf(word) !== result.source.lastIndexOf(word);
+        return twice ? `${word} (word ${j + 1})` : word;
+      };
+      const order = weights.map((weight, j) => ({ weight, word: named(j) }))
+        .sort((a, b) => b.weight - a.weight);
+      const rows = order.slice(0, ROWS);
+      const others = order.slice(ROWS);
+      if (others.length === 1) rows.push(others[0]);
+      if (others.length > 1) {
+        const weight = others.reduce((sum, other) => sum + other.weight, 0);
+        rows.push({ weight, word: `the other ${others.length} words`, many: true });
+      }
+      return h("table", {},
+        h("caption", {}, h("b", {}, quoted(token)), " looks at"),
+        h("thead", { class: "unseen" },
+          h("tr", {}, h("th", { scope: "col" }, "German word"), h("th", { scope: "col" }, "weight"))),
+        h("tbody", {}, ...rows.map(({ weight, word, many }) =>
+          h("tr", { class: many ? "many" : null, style: `--weight: ${(100 * weight).toFixed(1)}%` },
+            h("th", { scope: "row", lang: many ? null : "de" }, word),
+            h("td", {}, number(weight))))));
+    }
+
+    const fromOneVector = () =>
+      h("p", {}, h("b", {}, quoted(result.steps[chosen].token)),
+        " has no weights to show: here every word is written from the same vector c.");
+
+    target.addEventListener("keydown", (event) => {
+      const to = {
+        ArrowRight: chosen + 1, ArrowDown: chosen + 1, ArrowLeft: chosen - 1, ArrowUp: chosen - 1,
+        Home: 0, End: shown - 1,
+      }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      parts.targets[Math.min(Math.max(to, 0), shown - 1)].focus();
+    });
+
+    let width = 0;
+    new ResizeObserver(() => {
+      if (!result || stage.parentElement.clientWidth === width) return;
+      width = stage.parentElement.clientWidth;
+      arrange();
+    }).observe(results);
+
+    hint.textContent = MODELS[name].hint;
+    translate({ atOnce: true });
+  };
+})();
