@@ -206,7 +206,7 @@ minattn.widgets = minattn.widgets ?? {};
     function say(text, { wrong = false } = {}) {
       message.textContent = text;
       message.classList.toggle("wrong", wrong);
-      element.classList.toggle("bare", wrong && !result); // then there is no need to keep room
+      element.classList.toggle("bare", wrong && !result);
     }
 
     async function translate({ atOnce = false } = {}) {
