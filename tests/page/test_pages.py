@@ -41,6 +41,8 @@ BLANK_ICONS = """[...document.querySelectorAll('i[class*="fa-"], span[class*="fa
     .filter(icon => icon.checkVisibility() && (
         getComputedStyle(icon).maskImage === 'none' || !icon.getBoundingClientRect().width))
     .map(icon => icon.className)"""
+NEXT_FRAMES = """() => new Promise(done =>
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"""
 TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('body *')]
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
@@ -84,6 +86,7 @@ def visit(browser: Browser, address: str) -> Look:
         seen.live = open_live(page)
         page.evaluate(OPEN_ALL)
         page.set_viewport_size(PHONE)
+        page.evaluate(NEXT_FRAMES)  # live places follow the window a frame later
         seen.too_wide = page.evaluate(TOO_WIDE)
         seen.blank_icons += page.evaluate(BLANK_ICONS)
 
