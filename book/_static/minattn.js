@@ -54,7 +54,7 @@ async function openLive(place) {
     place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
   } catch (error) {
     place.classList.remove("opened");
-    invite(place, `This cannot be shown here. ${error.message} The figure above says the same.`);
+    invite(place, `This cannot be shown here. ${error.message}`);
   }
   place.removeAttribute("aria-busy");
 }

@@ -229,7 +229,7 @@ def test_a_long_key_is_loud_and_a_short_one_is_not(open_page: Open) -> None:
 
 def test_a_query_across_gets_the_plain_mean(open_page: Open) -> None:
     page = open_page()
-    preset(page, "a query across")
+    preset(page, "a query at right angles")
     assert shown(page, "scores")[0] == ["0.00"] * 3
     assert shown(page, "weights")[0] == ["0.33"] * 3
     mean = torch.tensor(VALUES[:3], dtype=torch.float64).mean(0, keepdim=True)

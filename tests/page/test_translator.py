@@ -285,6 +285,14 @@ def test_what_is_missing_or_too_much_is_told(
     assert page.locator(".target .wrong").count() == n_marked
 
 
+def test_right_words_at_the_start_stay_right_and_a_runaway_is_cut(open_page: Open) -> None:
+    page = open_page(("multiplicative", "100,000,000,000"))
+    verdict = done(page)
+    assert verdict.startswith("Wrong at word 3: “and” ")
+    assert "It found no end by itself. Numbers with so many zeros hardly occur" in verdict
+    assert page.locator(".target button").count() == 26
+
+
 def test_heads_can_be_chosen_and_averaged(open_page: Open, task: Task) -> None:
     _, found = forced("transformer", task, 723_045)
     page = open_page(("transformer", "723,045"))

@@ -766,7 +766,7 @@ window.minattn = window.minattn ?? {};
       const found = cut(0);
       if (found) return found;
       const unread = piece.slice(Math.max(...deadEnds));
-      throw new Error(`No German number word begins with “${short(unread)}”. ${ADVICE}`);
+      throw new Error(`No number word of this book begins with “${short(unread)}”. ${ADVICE}`);
     });
   }
 
@@ -819,7 +819,7 @@ window.minattn = window.minattn ?? {};
     }
     if (total && next === words.length) return total;
     const wrong = words[Math.min(next, words.length - 1)].text;
-    throw new Error(`“${wrong}” does not fit there in a German number. ${ADVICE}`);
+    throw new Error(`“${wrong}” does not fit there, as this book writes numbers. ${ADVICE}`);
   }
 
   Object.assign(minattn, {

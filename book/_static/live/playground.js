@@ -44,7 +44,7 @@ minattn.widgets = minattn.widgets ?? {};
       keys: { 1: [2.5, 2.5] },
     },
     across: {
-      title: "a query across",
+      title: "a query at right angles",
       hint: "All keys lie on one line, and the query stands at right angles to it: all scores are 0, and the output is the plain mean of the values. Turn the query a little, then make it longer.",
       nQueries: 1,
       queries: { 0: [0, 2] },

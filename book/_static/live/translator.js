@@ -7,6 +7,7 @@ minattn.widgets = minattn.widgets ?? {};
   "use strict";
 
   const PAUSE = 180; // milliseconds between two words
+  const MOST = 26; // words: the longest number has 23, and the end
   const LEAST = 0.04; // thinner lines are left out
   const ROWS = 4; // words that the table names; the others are summed up
   const MEAN = "mean";
@@ -20,11 +21,11 @@ minattn.widgets = minattn.widgets ?? {};
     },
     additive: {
       title: "Additive attention",
-      hint: "Before each step the decoder looks back at all German words. Where do the lines cross?",
+      hint: "Before each step the decoder looks back at all German words. Where do two thick lines cross?",
     },
     multiplicative: {
       title: "Multiplicative attention",
-      hint: "At each step the decoder looks back at all German words. Where do the lines cross?",
+      hint: "At each step the decoder looks back at all German words. Where do two thick lines cross?",
     },
     transformer: {
       title: "The Transformer, two blocks",
@@ -51,27 +52,29 @@ minattn.widgets = minattn.widgets ?? {};
    * no written word where one is missing, and none was asked where one is too much.
    */
   function compare(written, asked) {
+    // cost[i][j]: of making what was asked from word j on out of what was written from word i on.
     const cost = Array.from({ length: written.length + 1 }, (_, i) =>
-      Array.from({ length: asked.length + 1 }, (_, j) => i + j));
-    for (let i = 1; i <= written.length; i += 1) {
-      for (let j = 1; j <= asked.length; j += 1) {
-        const change = written[i - 1] === asked[j - 1] ? 0 : 1;
-        cost[i][j] = Math.min(cost[i - 1][j - 1] + change, cost[i - 1][j] + 1, cost[i][j - 1] + 1);
+      Array.from({ length: asked.length + 1 }, (_, j) => written.length - i + asked.length - j));
+    for (let i = written.length - 1; i >= 0; i -= 1) {
+      for (let j = asked.length - 1; j >= 0; j -= 1) {
+        const change = written[i] === asked[j] ? 0 : 1;
+        cost[i][j] = Math.min(cost[i + 1][j + 1] + change, cost[i + 1][j] + 1, cost[i][j + 1] + 1);
       }
     }
-    const faults = [];
-    let [i, j] = [written.length, asked.length];
-    while (i || j) {
-      const same = i && j && written[i - 1] === asked[j - 1];
-      if (i && j && cost[i][j] === cost[i - 1][j - 1] + (same ? 0 : 1)) {
-        [i, j] = [i - 1, j - 1];
-        if (!same) faults.unshift({ at: i, written: written[i], asked: asked[j], askedAt: j });
-      } else if (i && cost[i][j] === cost[i - 1][j] + 1) {
-        i -= 1;
-        faults.unshift({ at: i, written: written[i] });
+    const faults = []; // found from the start, so that right words there stay right
+    let [i, j] = [0, 0];
+    while (i < written.length || j < asked.length) {
+      const both = i < written.length && j < asked.length;
+      const same = both && written[i] === asked[j];
+      if (both && cost[i][j] === cost[i + 1][j + 1] + (same ? 0 : 1)) {
+        if (!same) faults.push({ at: i, written: written[i], asked: asked[j], askedAt: j });
+        [i, j] = [i + 1, j + 1];
+      } else if (i < written.length && cost[i][j] === cost[i + 1][j] + 1) {
+        faults.push({ at: i, written: written[i] });
+        i += 1;
       } else {
-        j -= 1;
-        faults.unshift({ at: i, asked: asked[j], askedAt: j });
+        faults.push({ at: i, asked: asked[j], askedAt: j });
+        j += 1;
       }
     }
     return faults;
@@ -84,11 +87,12 @@ minattn.widgets = minattn.widgets ?? {};
     return `Wrong after word ${at}: ${quoted(asked)} is missing.`;
   }
 
-  function verdictOf({ faults, finished }) {
+  function verdictOf({ number: asked, faults, finished }) {
     if (!faults.length) return "Right, every word.";
     const more = faults.length - 1;
     const rest = more ? ` ${more === 1 ? "One more mistake is" : `${more} more mistakes are`} marked.` : "";
-    return `${tell(faults[0])}${rest}${finished ? "" : " It found no end by itself."}`;
+    return `${tell(faults[0])}${rest}${finished ? "" : " It found no end by itself."}${
+      asked % 1e6 ? "" : " Numbers with so many zeros hardly occur among those it was trained on."}`;
   }
 
   // ---- words and elements ----------------------------------------------------------------
@@ -218,7 +222,7 @@ minattn.widgets = minattn.widgets ?? {};
       } catch (error) { // what was there stays
         field.setAttribute("aria-invalid", "true");
         backToShown();
-        say(error.message, { wrong: true });
+        say(`${error.message}${result ? ` Below is still ${digits(result.number)}.` : ""}`, { wrong: true });
         return;
       }
       const wanted = models.value;
@@ -229,7 +233,7 @@ minattn.widgets = minattn.widgets ?? {};
       try {
         model = await minattn.loadModel(wanted);
         if (mine !== latest) return;
-        found = model.greedy(minattn.germanWords(typed));
+        found = model.greedy(minattn.germanWords(typed), MOST);
       } catch (error) {
         if (mine !== latest) return;
         backToShown();
