@@ -47,7 +47,7 @@ async function openLive(place) {
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
   place.setAttribute("aria-busy", "true");
   try {
-    await Promise.all([load(`${kind}.css`), load("minattn-live.js")]);
+    await Promise.all(["live.css", `${kind}.css`, "minattn-live.js", "elements.js"].map(load));
     await load(`${kind}.js`);
     place.replaceChildren();
     minattn.widgets[kind](place);

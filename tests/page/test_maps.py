@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_page import live_page
 from playwright.sync_api import Browser, Page
 
 from browsing import CHROMIUM, DESK, MISSING, PHONE, VIOLATIONS, axe_script, watch
@@ -19,12 +20,11 @@ pytestmark = pytest.mark.page
 
 BOOK = Path(__file__).parents[2] / "book"
 STATIC = BOOK / "_static"
-SCRIPTS = ("live/minattn-live.js", "live/maps.js")
+SCRIPTS = ("live/minattn-live.js", "live/elements.js", "live/maps.js")
+SHEETS = ("minattn.css", "live/live.css", "live/maps.css")
 CHAPTERS = {"reversal": "04_self_attention", "heads": "05_multi_head"}
 TABLET = {"width": 768, "height": 900}
 NARROWEST = {"width": 320, "height": 700}
-BOX = """* { box-sizing: border-box }
-body { margin: 0 auto; padding: 0 1rem; max-width: 52rem; background: var(--paper) }"""
 PLACES = "document.querySelectorAll('.live')"
 LOAD = f"{PLACES}.forEach(minattn.widgets.maps)"
 OPENED = f"{PLACES}.forEach(place => place.classList.add('opened'))"  # as minattn.js does
@@ -43,16 +43,8 @@ def data(name: str) -> dict[str, Any]:
 
 
 def html(names: tuple[str, ...], scripts: tuple[str, ...]) -> str:
-    sheets = ("minattn.css", "live/maps.css")
-    styles = "".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets)
-    code = "".join(f'<script src="{script}"></script>' for script in scripts)
     places = "".join(f'<div class="live" data-live="maps" data-maps="{n}"></div>' for n in names)
-    return (
-        '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Maps</title>{styles}<style>{BOX}</style></head><body><main class='bd-article'>"
-        f"<h1>Maps</h1>{places}</main>{code}</body></html>"
-    )
+    return live_page("Maps", SHEETS, places, scripts)
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ def static(tmp_path: Path) -> Path:
     """A copy of what a page needs, so that a test may take something away."""
     (tmp_path / "live" / "weights").mkdir(parents=True)
     recorded = (f"live/weights/maps_{name}.js" for name in CHAPTERS)
-    for name in (*SCRIPTS, *recorded, "minattn.js", "minattn.css", "live/maps.css"):
+    for name in (*SCRIPTS, *recorded, "minattn.js", *SHEETS):
         shutil.copy(STATIC / name, tmp_path / name)
     return tmp_path
 

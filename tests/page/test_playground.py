@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from live_page import live_page
 from playwright.sync_api import Browser, Locator, Page
 
 from browsing import CHROMIUM, DESK, MISSING, OPEN_ALL, PHONE, VIOLATIONS, axe_script, watch
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.page
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
 ENGINE = STATIC / "live" / "minattn-live.js"
+ELEMENTS = STATIC / "live" / "elements.js"
 WIDGET = STATIC / "live" / "playground.js"
 STYLES = (STATIC / "minattn.css", *sorted((STATIC / "live").glob("*.css")))
 
@@ -27,8 +29,6 @@ VALUES = [[3, 0], [0.75, 5], [0, 20], [4, 0], [0, 10], [5, 0]]
 TABLET = {"width": 768, "height": 900}
 NARROWEST = {"width": 320, "height": 700}
 PLACE = '<div class="live" data-live="playground"></div>'
-BOX = """* { box-sizing: border-box }
-body { margin: 0 auto; padding: 0 1rem; max-width: 52rem; background: var(--paper) }"""
 LOAD = "document.querySelectorAll('.live').forEach(minattn.widgets.playground)"
 NUMBERS = """rows => rows.map(row => [...row.querySelectorAll('td')]
     .map(cell => Number(cell.dataset.value)))"""
@@ -39,14 +39,8 @@ Open = Callable[..., Page]
 
 
 def html(places: int, scripts: list[Path]) -> str:
-    styles = "".join(f'<link rel="stylesheet" href="{style.as_uri()}">' for style in STYLES)
-    code = "".join(f'<script src="{script.as_uri()}"></script>' for script in scripts)
-    return (
-        '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Playground</title>{styles}<style>{BOX}</style></head>"
-        f"<body><main class='bd-article'><h1>Playground</h1>{PLACE * places}</main>{code}</body></html>"
-    )
+    sheets, code = ([part.as_uri() for part in parts] for parts in (STYLES, scripts))
+    return live_page("Playground", sheets, PLACE * places, code)
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     def start(
         size: dict = DESK,
         places: int = 1,
-        scripts: tuple[Path, ...] = (ENGINE, WIDGET),
+        scripts: tuple[Path, ...] = (ENGINE, ELEMENTS, WIDGET),
         load: bool = True,
         scripting: bool = True,
     ) -> Page:
@@ -311,7 +305,7 @@ def test_two_playgrounds_in_one_page_leave_each_other_alone(open_page: Open) -> 
 
 
 def test_without_its_engine_it_says_so(open_page: Open) -> None:
-    page = open_page(scripts=(WIDGET,))
+    page = open_page(scripts=(ELEMENTS, WIDGET))
     assert "minattn-live.js is missing" in page.locator(".live").inner_text()
 
 

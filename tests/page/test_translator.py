@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from live_page import live_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import models
@@ -39,8 +40,6 @@ TABLET = {"width": 768, "height": 900}
 LONG = 749_562_111_997  # the fixed vector gets eight of its words wrong
 NUMBERS = (7, 723, 723_045, 101_101_101, LONG)
 ADVICE = "Type a whole number from 1 to 999,999,999,999"
-BOX = """* { box-sizing: border-box }
-body { margin: 0 auto; padding: 0 1rem; max-width: 52rem; background: var(--paper) }"""
 LOAD = "document.querySelectorAll('.live').forEach(minattn.widgets.translator)"
 HEIGHT = "document.querySelector('.live').offsetHeight"
 WIDTH = "document.documentElement.scrollWidth"
@@ -49,18 +48,16 @@ Open = Callable[..., Page]
 
 
 def html(live: Path, places: list[tuple[str, str]], scripts: tuple[str, ...]) -> str:
-    styles = [STATIC / "minattn.css", LIVE / "translator.css"]
-    links = "".join(f'<link rel="stylesheet" href="{style.as_uri()}">' for style in styles)
-    code = "".join(f'<script src="{(live / name).as_uri()}"></script>' for name in scripts)
+    sheets = (STATIC / "minattn.css", LIVE / "live.css", LIVE / "translator.css")
     live_places = "".join(
         f'<div class="live opened" data-live="translator" data-model="{name}" data-number="{number}"></div>'
         for name, number in places
     )
-    return (
-        '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Translator</title>{links}<style>{BOX}</style></head>"
-        f"<body><main class='bd-article'><h1>Translator</h1>{live_places}</main>{code}</body></html>"
+    return live_page(
+        "Translator",
+        [sheet.as_uri() for sheet in sheets],
+        live_places,
+        [(live / name).as_uri() for name in scripts],
     )
 
 
@@ -75,7 +72,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         *places: tuple[str, str],
         size: dict = DESK,
         live: Path = LIVE,
-        scripts: tuple[str, ...] = ("minattn-live.js", "translator.js"),
+        scripts: tuple[str, ...] = ("minattn-live.js", "elements.js", "translator.js"),
         still: bool = True,
         load: bool = True,
         scripting: bool = True,
@@ -550,7 +547,7 @@ def test_a_broken_file_keeps_what_is_shown(open_page: Open, tmp_path: Path) -> N
 
 
 def test_without_its_engine_it_says_so(open_page: Open) -> None:
-    page = open_page(scripts=("translator.js",))
+    page = open_page(scripts=("elements.js", "translator.js"))
     assert "minattn-live.js is missing" in page.locator(".live").inner_text()
 
 

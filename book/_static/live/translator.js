@@ -6,6 +6,8 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
+  const { h, s } = minattn.elements;
+
   const PAUSE = 180; // milliseconds between two words
   const MOST = 26; // words: the longest number has 23, and the end
   const LEAST = 0.04; // thinner lines are left out
@@ -107,22 +109,6 @@ minattn.widgets = minattn.widgets ?? {};
     const least = 10 ** (2 + Math.floor(10 * Math.random()));
     return least + Math.floor(9 * least * Math.random());
   }
-
-  const SVG = "http://www.w3.org/2000/svg";
-
-  function fill(node, attributes, children) {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else if (value === true) node.setAttribute(name, "");
-      else if (value !== false && value != null) node.setAttribute(name, value);
-    }
-    node.append(...children);
-    return node;
-  }
-  const h = (tag, attributes, ...children) =>
-    fill(document.createElement(tag), attributes, children);
-  const s = (tag, attributes, ...children) =>
-    fill(document.createElementNS(SVG, tag), attributes, children);
 
   const option = (value, text) => h("option", { value }, text);
 

@@ -1,0 +1,48 @@
+// What the live places have in common: making elements, and the colours of weights.
+window.minattn = window.minattn ?? {};
+
+(() => {
+  "use strict";
+
+  // Eleven stops of viridis, the colours of all maps of weights in the book.
+  const VIRIDIS = [
+    [68, 1, 84], [72, 36, 117], [65, 68, 135], [53, 95, 141], [42, 120, 142], [33, 145, 140],
+    [34, 168, 132], [68, 191, 112], [122, 209, 81], [189, 223, 38], [253, 231, 37],
+  ];
+
+  function viridis(weight) {
+    const place = Math.min(Math.max(weight, 0), 1) * (VIRIDIS.length - 1);
+    const i = Math.min(Math.floor(place), VIRIDIS.length - 2);
+    return VIRIDIS[i].map((low, c) => Math.round(low + (place - i) * (VIRIDIS[i + 1][c] - low)));
+  }
+
+  function readableOn(colour) {
+    const [r, g, b] = colour.map((c) => {
+      const x = c / 255;
+      return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    });
+    const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    return luminance > 0.179 ? "#000" : "#fff"; // there black and white are equally readable
+  }
+
+  // ---- making elements -------------------------------------------------------------------
+
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function fill(node, attributes, children) {
+    for (const [name, value] of Object.entries(attributes ?? {})) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value === true) node.setAttribute(name, "");
+      else if (value !== false && value != null) node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+  const h = (tag, attributes, ...children) =>
+    fill(document.createElement(tag), attributes, children);
+  const s = (tag, attributes, ...children) =>
+    fill(document.createElementNS(SVG, tag), attributes, children);
+  const set = (node, attributes) => fill(node, attributes, []);
+
+  minattn.elements = { viridis, readableOn, h, s, set };
+})();
