@@ -205,8 +205,10 @@ def test_the_unpacked_archive_is_a_whole_book(site: Path, tmp_path: Path, browse
     page = watch(context, faults, root)
     page.goto(f"{root}/index.html")
     page.wait_for_url(f"{root}/book/index.html", timeout=5000)
+    page.wait_for_load_state("networkidle")  # leaving before breaks off what is still being fetched
     page.locator(".start").first.click()
     page.wait_for_url(f"{root}/notebooks/*")
+    page.wait_for_load_state("networkidle")
     page.goto(f"{root}/{CHAPTER}.html", wait_until="networkidle")
     page.evaluate(FORMULAS_SET)
     assert page.locator("article .math").count() > 10
