@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -156,6 +157,29 @@ class AdditiveAttention(SoftAttention):
     ) -> Float[Tensor, "batch queries keys"]:
         """Return the scores before the softmax."""
         return additive_scores(self.q_proj(query), self.k_proj(key), self.v)
+
+    def over(
+        self,
+        key: Float[Tensor, "batch keys d_key"],
+        value: Float[Tensor, "batch keys d_value"],
+        mask: Mask = None,
+    ) -> Callable[[Tensor], Tensor]:
+        """Project the keys once, for queries that come one after the other; return ``query -> output``.
+
+        >>> attend = AdditiveAttention(d_query=3, d_key=5, d_hidden=7)
+        >>> query, key, value = torch.ones(1, 2, 3), torch.ones(1, 4, 5), torch.ones(1, 4, 6)
+        >>> torch.equal(attend.over(key, value)(query), attend(query, key, value))
+        True
+        """
+        if type(self) is not AdditiveAttention:  # it may score in another way
+            return lambda query: self(query, key, value, mask)
+        projected = self.k_proj(key)
+
+        def attend(query: Tensor) -> Tensor:
+            scores = additive_scores(self.q_proj(query), projected, self.v)
+            return weighted_sum(masked_softmax(scores, mask), value)
+
+        return attend
 
 
 class MultiplicativeAttention(SoftAttention):

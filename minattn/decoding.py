@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from minattn.masks import Padding
+from minattn.masks import Mask, Padding
+from minattn.positions import LearnedPositions, SinusoidalPositions
+from minattn.self_attention import Positions
 from minattn.transformer import TransformerTranslator
 from minattn.translation import Memory, State, Translator, check_ids, check_sizes, write
 from minattn.vocabulary import BOS, EOS, PAD
@@ -117,7 +119,7 @@ def beam_search(
             break
         token = next_token.flatten()
         rows = (first_row + parent).flatten()
-        state = tuple(part[rows] for part in state)
+        state = tuple(part.index_select(0, rows) for part in state)
     ids = ids.masked_fill(log_probs[..., None].isneginf(), PAD)
     return Beams(ids, log_probs, scores)
 
@@ -301,20 +303,28 @@ class Cached(Translator):
         """Read one target token; only this one goes through the blocks."""
         model = self.model
         x = model.target_embedding(token[:, None]) * model.embedding_scale
-        # Positions take a whole sequence: put the token at its place and nothing before it.
-        x = model.positions(F.pad(x, (0, 0, state[0].shape[2], 0)))[:, -1:]
-        x = model.dropout(x)
+        x = model.dropout(_put(x, state[0].shape[2], model.positions))
+        padding = None if bool(memory.mask.all()) else Padding(memory.mask)
         after: list[Tensor] = []
         for i, block in enumerate(model.decoder.blocks):
-            x, kept = _block_step(block, x, state[4 * i : 4 * i + 4], memory.mask)
+            x, kept = _block_step(block, x, state[4 * i : 4 * i + 4], padding)
             after += kept
         norm = model.decoder.norm
         logits: Tensor = model.readout(x if norm is None else norm(x))
         return logits[:, 0], tuple(after)
 
 
+def _put(x: Tensor, place: int, positions: Positions) -> Tensor:
+    """Mark one token with its place."""
+    if isinstance(positions, SinusoidalPositions | LearnedPositions):
+        marked: Tensor = positions(x, place)
+        return marked
+    # Others take a whole sequence: put the token at its place and nothing before it.
+    return positions(F.pad(x, (0, 0, place, 0)))[:, -1:]
+
+
 def _block_step(
-    block: Any, x: Tensor, state: Sequence[Tensor], tokens: Tensor
+    block: Any, x: Tensor, state: Sequence[Tensor], padding: Mask
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Take one token through a decoder block; return it and what is kept for the next one."""
     k, v, source_k, source_v = state
@@ -327,7 +337,7 @@ def _block_step(
         return output
 
     def look_at_source(x: Tensor) -> Tensor:
-        output: Tensor = block.cross_attention.attend_to(x, source_k, source_v, Padding(tokens))
+        output: Tensor = block.cross_attention.attend_to(x, source_k, source_v, padding)
         return output
 
     x = block.add_self_attention(x, look_back)

@@ -48,7 +48,7 @@ def numpy_attend(
     >>> output, weights
     (array([[2.]]), array([[0.5, 0.5]]))
     """
-    _check_widths(query.shape, key.shape, value.shape)
+    check_widths(query.shape, key.shape, value.shape)
     scores = query @ np.swapaxes(key, -2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
         if mask.dtype != np.bool_:
@@ -140,7 +140,7 @@ def attend(
     >>> attend(torch.zeros(1, 2), torch.zeros(2, 2), torch.tensor([[1.0], [3.0]]))
     tensor([[2.]])
     """
-    batch = _check_widths(query.shape, key.shape, value.shape)
+    batch = check_widths(query.shape, key.shape, value.shape)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = query @ key.transpose(-2, -1) * scale
     scores = scores.expand(*batch, *scores.shape[-2:])
@@ -186,7 +186,7 @@ def fused_attend(
     References:
         Dao et al. 2022 (FlashAttention), arXiv:2205.14135.
     """
-    batch = _check_widths(query.shape, key.shape, value.shape)
+    batch = check_widths(query.shape, key.shape, value.shape)
     scores_shape = (*batch, query.shape[-2], key.shape[-2])
     if bias is None:
         attn_mask, is_causal = to_sdpa(mask, scores_shape, query.device)
@@ -195,7 +195,10 @@ def fused_attend(
         if mask is not None:
             allowed = to_bool(mask, scores_shape, query.device)
             attn_mask = torch.where(allowed, attn_mask, -math.inf)
-    if attn_mask is not None:
+    if attn_mask is not None and len(batch) == 2:
+        # Not spread over the heads: torch makes numbers of it, and would do so for every head.
+        attn_mask = attn_mask[(None,) * (4 - attn_mask.ndim)]
+    elif attn_mask is not None:
         attn_mask = _four_axes(attn_mask, batch)
     if scale is not None and scale <= 0:
         query, scale = query * scale, 1.0  # torch masks first: 0 times minus infinity would be NaN
@@ -280,12 +283,14 @@ def _spread(bias: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _four_axes(tensor: Tensor, batch: Sequence[int]) -> Tensor:
     """Give a tensor (..., n, d) the leading axes of the batch, and make exactly two of them."""
+    if len(batch) == 2 and tensor.shape[:2] == batch:
+        return tensor
     tensor = tensor.expand(*batch, *tensor.shape[-2:])
     tensor = tensor[(None,) * max(0, 2 - len(batch))]
     return tensor.flatten(0, tensor.ndim - 4)
 
 
-def _check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
+def check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
     """Check the shapes of query, key and value; return the leading axes they have together."""
     query, key, value = (tuple(shape) for shape in shapes)
     if min(len(query), len(key), len(value)) < 2:
@@ -297,6 +302,8 @@ def _check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"query and key need one width, at least 1, got {query} and {key}")
     if key[-2] != value[-2]:
         raise ValueError(f"there must be one value for each key, got {key} and {value}")
+    if query[:-2] == key[:-2] == value[:-2]:
+        return query[:-2]
     try:
         return np.broadcast_shapes(query[:-2], key[:-2], value[:-2])
     except ValueError:

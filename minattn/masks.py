@@ -57,7 +57,7 @@ class Causal(MaskDescription):
         self, shape: Sequence[int], device: torch.device | None = None
     ) -> Bool[Tensor, "*batch queries keys"]:
         """Return the lower triangle, ending in the last corner."""
-        return _distance(shape, device) >= 0
+        return _band(shape, device, before=shape[-1], after=0)
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class Window(MaskDescription):
         self, shape: Sequence[int], device: torch.device | None = None
     ) -> Bool[Tensor, "*batch queries keys"]:
         """Return a band around the diagonal that ends in the last corner."""
-        distance = _distance(shape, device)
-        return (distance <= self.before) & (distance >= -self.after)
+        return _band(shape, device, self.before, self.after)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,11 +292,13 @@ def from_multihead(
     return allowed
 
 
-def _distance(shape: Sequence[int], device: torch.device | None) -> Tensor:
-    """How far each key lies before each query, the last query standing at the last key."""
+def _band(
+    shape: Sequence[int], device: torch.device | None, before: int, after: int
+) -> Bool[Tensor, "queries keys"]:
+    """Allow so many keys before each query and so many after it, the last query standing at the last key."""
     queries, keys = shape[-2:]
-    position = torch.arange(keys, device=device)
-    return torch.arange(keys - queries, keys, device=device)[:, None] - position
+    allowed = torch.ones(queries, keys, dtype=torch.bool, device=device)
+    return allowed.tril_(keys - queries + after).triu_(keys - queries - before)
 
 
 def _blocked(mask: Tensor) -> Tensor:

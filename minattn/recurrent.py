@@ -1,6 +1,7 @@
 """A recurrent encoder and decoder (chapter 1), with a place for an ``attend`` between them (chapter 2)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -251,14 +252,37 @@ class RecurrentTranslator(Translator):
     def forward(
         self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
     ) -> Float[Tensor, "batch target vocab"]:
-        """Return the logits under teacher forcing; all steps at once where attend stands after the step."""
-        if self.attends == "before":
-            return super().forward(source, target_in)
+        """Return the logits under teacher forcing; all steps at once where no context waits for a state."""
         check_ids(source, target_in)
         memory = self.encode(source)
         (first,) = self.start(memory)
-        states, _ = self.gru(self.embedding(target_in), first[None])
-        return self._logits(states, self._context(states, memory))
+        x = self.embedding(target_in)
+        if self.attends == "after":
+            states, _ = self.gru(x, first[None])
+            context = self._context(states, memory)
+        elif self.attend is final_state:  # the same context whatever the state, so no step waits
+            context = self._context(x, memory)
+            states, _ = self.gru(torch.cat([x, context], dim=-1), first[None])
+        else:
+            states, context = self._loop(x, first, memory)
+        return self._logits(states, context)
+
+    def _loop(
+        self,
+        x: Float[Tensor, "batch target d_model"],
+        state: Float[Tensor, "batch d_model"],
+        memory: Memory,
+    ) -> tuple[Float[Tensor, "batch target d_model"], Float[Tensor, "batch target d_model"]]:
+        """Attend before every step; return all states and all contexts."""
+        attend = partial(self._context, memory=memory)
+        if hasattr(self.attend, "over"):  # what the keys need is done once, not at every step
+            attend = self.attend.over(memory.states, memory.states, memory.mask[:, None])
+        states, contexts = [], []
+        for token in x.unbind(1):
+            contexts.append(attend(state[:, None])[:, 0])
+            state = self._gru_step(torch.cat([token, contexts[-1]], dim=-1), state)
+            states.append(state)
+        return torch.stack(states, dim=1), torch.stack(contexts, dim=1)
 
     def _context(
         self, query: Float[Tensor, "batch queries d_model"], memory: Memory

@@ -15,6 +15,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("book")
 
 
+def pytest_collection_modifyitems(items):
+    """Long tests come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def unchecked(request):
     """Leave a test out where types are checked at run time.

@@ -128,6 +128,34 @@ def test_scores_hold_nothing_that_the_softmax_would_hide(make):
 
 
 @masks
+def test_additive_attention_over_known_keys_is_the_same_for_queries_one_after_the_other(mask):
+    attend = additive()
+    inputs = [tensor.clone().requires_grad_() for tensor in (QUERY, KEY, VALUE)]
+    sources = [*inputs, *attend.parameters()]
+    over = attend.over(*inputs[1:], None if mask is None else mask[:, :1])
+    apart = torch.cat([over(query) for query in inputs[0].split(1, dim=1)], dim=1)
+    together = attend(*inputs, None if mask is None else mask[:, :1])
+    assert_close(apart, together, **ROUNDING)
+    slope = normal(B, Q, D_V)
+    for gradient, twin in zip(
+        torch.autograd.grad(apart, sources, slope),
+        torch.autograd.grad(together, sources, slope),
+        strict=True,
+    ):
+        assert_close(gradient, twin, **ROUNDING)
+
+
+def test_an_additive_attention_that_scores_in_another_way_does_so_over_known_keys():
+    class Doubled(AdditiveAttention):
+        def scores(self, query, key):
+            return 2 * super().scores(query, key)
+
+    attend = Doubled(d_query=D_Q, d_key=D_K, d_hidden=5)
+    query, key, value = (x.float() for x in (QUERY, KEY, VALUE))
+    assert_close(attend.over(key, value)(query), attend(query, key, value))
+
+
+@masks
 def test_dot_attention_is_the_loop_over_its_formula(mask):
     key = normal(B, K, D_Q)
     expected = reference_attention(dot, QUERY, key, VALUE, mask)

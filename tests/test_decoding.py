@@ -621,6 +621,7 @@ PLACES = {
     # As many positions as the longest target has tokens: one more would be too many.
     "learned": lambda norm: transformer(norm=norm, positions=LearnedPositions(7, 10)),
     "no positions": lambda norm: transformer(norm=norm, positions=nn.Identity()),
+    "positions of another kind": lambda norm: transformer(norm=norm, positions=fading),
     "rotary": lambda norm: rotated(transformer(norm=norm, positions=nn.Identity())),
     "shared keys": lambda norm: sharing(transformer(norm=norm, n_layers=3)),
     "tied and scaled": lambda norm: transformer(norm=norm, tied=True, embedding_scale=0.7),
@@ -629,6 +630,11 @@ PLACES = {
 
 places = pytest.mark.parametrize("where", PLACES)
 norms = pytest.mark.parametrize("norm", ["pre", "post"])
+
+
+def fading(x):
+    """Mark places in a way of one's own, which knows no start: every token is weaker than the one before it."""
+    return x * 0.9 ** torch.arange(x.shape[1], dtype=x.dtype)[:, None]
 
 
 def rotated(model):
@@ -728,6 +734,49 @@ def test_rows_of_a_cache_can_be_picked_and_keep_what_they_have_read():
     picked = Memory(memory.states[rows], memory.mask[rows])
     logits, _ = cached.step(TARGET[rows, 3], tuple(part[rows] for part in state), picked)
     assert_close(logits, model(SOURCE, TARGET)[rows, 3], **TINY)
+
+
+@places
+def test_two_steps_from_one_state_do_not_see_each_other(where):
+    model = PLACES[where]("pre")
+    cached = Cached(model)
+    memory = cached.encode(SOURCE)
+    (*_, (_, state)) = steps(cached, SOURCE, TARGET[:, :3])
+    ways = [torch.tensor([[first, second]] * 3) for first, second in [(5, 6), (7, 8)]]
+    states = [cached.step(way[:, 0], state, memory)[1] for way in ways]
+    # The second token of the first way comes after the first token of the second.
+    for way, after in zip(ways, states, strict=True):
+        logits, _ = cached.step(way[:, 1], after, memory)
+        whole = torch.cat([TARGET[:, :3], way], dim=1)
+        assert_close(logits, model(SOURCE, whole)[:, -1], **TINY)
+
+
+@pytest.mark.parametrize(("source", "masked"), [(SOURCE, True), (SOURCE[:1], False)])
+def test_only_a_source_with_padding_needs_a_mask(source, masked):
+    masks = []
+
+    def attend(query, key, value, mask=None):
+        masks.append(mask)
+        return fused_attend(query, key, value, mask)
+
+    cached = Cached(transformer(attend=attend))
+    memory = cached.encode(source)
+    state = cached.start(memory)
+    masks.clear()
+    cached.step(TARGET[: len(source), 0], state, memory)
+    assert [mask is not None for mask in masks] == [False, masked] * 2
+
+
+@pytest.mark.parametrize("where", ["sinusoidal", "learned"])
+def test_only_the_new_token_is_marked_with_its_place(where):
+    model = PLACES[where]("pre")
+    cached, marked = Cached(model), []
+    memory = cached.encode(SOURCE)
+    state = cached.start(memory)
+    model.positions.register_forward_hook(lambda _, inputs, output: marked.append(output.shape))
+    for token in TARGET.unbind(1):
+        _, state = cached.step(token, state, memory)
+    assert marked == [(3, 1, 10)] * 7
 
 
 def test_only_the_new_token_goes_through_the_projections():
@@ -907,5 +956,5 @@ def test_targets_for_other_sources_are_rejected(kind, unchecked):
 @pytest.mark.rejects
 def test_a_cache_reads_no_further_than_there_are_positions():
     cached = Cached(transformer(positions=LearnedPositions(2, 10)))
-    with pytest.raises(ValueError, match="there are vectors for the positions 0 to 1, got 0 to 2"):
+    with pytest.raises(ValueError, match="there are vectors for the positions 0 to 1, got 2 to 2"):
         list(steps(cached, SOURCE[1:2, :2], TARGET[:1]))

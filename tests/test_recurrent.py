@@ -253,9 +253,12 @@ def test_all_steps_at_once_are_the_steps_one_after_the_other(name, attends, bidi
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("name", ["additive", "multiplicative"])
-def test_all_steps_at_once_have_the_gradients_of_the_steps_one_after_the_other(name, bidirectional):
-    model = translator(name, "after", bidirectional)
+@pytest.mark.parametrize("attends", ["before", "after"])
+@pytest.mark.parametrize("name", ["additive", "multiplicative", "final_state"])
+def test_all_steps_at_once_have_the_gradients_of_the_steps_one_after_the_other(
+    name, attends, bidirectional
+):
+    model = translator(name, attends, bidirectional)
     slope = normal(3, 7, 13)
     at_once = torch.autograd.grad(model(SOURCE, TARGET), list(model.parameters()), slope)
     loop = torch.autograd.grad(
@@ -263,6 +266,20 @@ def test_all_steps_at_once_have_the_gradients_of_the_steps_one_after_the_other(n
     )
     for gradient, twin in zip(at_once, loop, strict=True):
         assert_close(gradient, twin, **ROUNDING)
+
+
+def test_the_keys_of_additive_attention_are_projected_once_and_not_for_every_target_token():
+    model = translator("additive", "before")
+    seen = []
+    model.attend.k_proj.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+    model(SOURCE, TARGET)
+    assert seen == [(3, 5, 10)]
+
+
+def test_one_fixed_vector_makes_nothing_wait_whichever_place_it_has(monkeypatch):
+    model = translator("final_state", "before", bidirectional=False)
+    monkeypatch.setattr(model, "_gru_step", None)
+    assert model(SOURCE, TARGET).shape == (3, 7, 13)
 
 
 @pytest.mark.parametrize("attends", ["before", "after"])
