@@ -12,7 +12,7 @@ NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEO
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab notebooks experiments models test lint unit nbval portable page pdf zip audit lock clean
+.PHONY: help env book serve lab notebooks experiments models bench test lint unit nbval portable page pdf zip audit lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,7 @@ notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather th
 	@$(TOOL)/notebooks.py $(if $(ALL),--all)
 	@$(TOOL)/claims_page.py
 	@$(TOOL)/models_page.py
+	@$(TOOL)/benchmarks_page.py
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
@@ -45,6 +46,19 @@ experiments: env ## Run the measurements that take longer (ONLY=name: one)
 
 models: env ## Train the models of the live pages and export them (ONLY=name: one)
 	@$(TOOL)/models.py $(ONLY)
+
+bench: env .venv-bench/done ## Measure against other libraries (ONLY=name: one part; QUICK=1: 2 minutes, writes nothing)
+	@.venv-bench/bin/python benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(TOOL)/benchmarks_page.py)
+
+# The libraries that are compared with, on top of .venv: they never get into it.
+.venv-bench/done: benchmarks/requirements.txt $(wildcard .venv/minattn-stamp) | env
+	@rm -rf .venv-bench
+	@$(RUN) -m venv .venv-bench
+	@$(RUN) -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" > \
+		"$$(.venv-bench/bin/python -c 'import site; print(site.getsitepackages()[0])')/minattn.pth"
+	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
 
 test: ## Prove everything: lint, unit, nbval, portable, page
 	@$(MAKE) --no-print-directory lint
@@ -62,10 +76,11 @@ lint: env ## Style, types, import order, sources in step with what is made from 
 	@$(TOOL)/notebooks.py --check
 	@$(TOOL)/claims_page.py --check
 	@$(TOOL)/models_page.py --check
+	@$(TOOL)/benchmarks_page.py --check
 
 unit: env ## Unit tests and docstring examples; then again with shapes checked at run time
-	@$(PYTEST) -q -n 2 --ignore=tests/page
-	@$(PYTEST) -q -n 2 --ignore=tests/page -m "not slow" --jaxtyping-packages=minattn,beartype.beartype
+	@$(PYTEST) -q -n 2 --dist worksteal --ignore=tests/page
+	@$(PYTEST) -q -n 2 --dist worksteal --ignore=tests/page -m "not slow" --jaxtyping-packages=minattn,beartype.beartype
 
 nbval: env ## Execute every notebook; its outputs must be the stored ones
 	@OMP_NUM_THREADS=1 $(NBVAL)
@@ -75,7 +90,7 @@ portable: env ## The same with plain arithmetic (no AVX) and another number of t
 
 page: book ## Open every page of the book in Chromium
 ifneq ($(CHROMIUM),)
-	@MINATTN_REQUIRE_CHROMIUM=1 $(PYTEST) -q tests/page
+	@MINATTN_REQUIRE_CHROMIUM=1 $(PYTEST) -q -n 2 --dist loadfile tests/page
 else ifeq ($(CI),true)
 	@echo "minattn: no chromium, and CI leaves nothing out" >&2; exit 1
 else

@@ -48,19 +48,27 @@ def run_all(
                 file=sys.stderr,
                 flush=True,
             )
-    made = {
-        "command": f"make experiments ONLY={name}",
-        "seeds": list(seeds),
-        "settings": arms,
-        "versions": {package: version(package) for package in ("torch", "numpy", "num2words")},
+    about = made(f"make experiments ONLY={name}", ("torch", "numpy", "num2words"))
+    about |= {"seeds": list(seeds), "settings": arms}
+    RESULTS.mkdir(exist_ok=True)
+    store(RESULTS / f"{name}.json", {"made": about, "arms": measured})
+
+
+def made(command: str, packages: Sequence[str]) -> dict[str, Any]:
+    """Say how results were made: by which command, with which versions, on which processor."""
+    return {
+        "command": command,
+        "versions": {package: version(package) for package in packages},
         "python": platform.python_version(),
         "processor": processor(),
     }
-    text = json.dumps({"made": made, "arms": measured}, indent=1, default=str)
-    RESULTS.mkdir(exist_ok=True)
-    unfinished = RESULTS / f".{name}.json.part"
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    os.replace(unfinished, RESULTS / f"{name}.json")
+
+
+def store(path: Path, content: dict[str, Any]) -> None:
+    """Write results as JSON, all of it or nothing."""
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
 
 
 def _brief(run: dict[str, Any]) -> str:

@@ -1,0 +1,33 @@
+"""Measure minattn against what one would use instead.
+
+make bench              everything; writes benchmarks/results/*.json and the page of the book
+make bench ONLY=name    one part
+make bench QUICK=1      a quick look at everything, which writes nothing
+"""
+
+import argparse
+import importlib
+
+import torch
+from harness import FULL, QUICK, THREADS, keep
+
+PARTS = ("attention", "layers", "recurrent", "decoding", "training", "course")
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    parser = argparse.ArgumentParser(
+        description="Measure minattn against what one would use instead."
+    )
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--quick", action="store_true", help="look less hard, and write nothing")
+    arguments = parser.parse_args()
+    effort = QUICK if arguments.quick else FULL
+    torch.set_num_threads(THREADS)
+    for name in [arguments.only] if arguments.only else PARTS:
+        print(f"\n{name}", flush=True)
+        keep(name, importlib.import_module(name).measure(effort), effort)
+
+
+if __name__ == "__main__":
+    main()
