@@ -74,9 +74,12 @@ textbook by as much as torch's own is, for it is torch's own.
 
 *By how much the memory of a fresh process grows in one pass forward and backward under a causal mask.*
 
-::::{{dropdown}} All lengths, with and without masks
+<details>
+<summary>All lengths, with and without masks</summary>
+
 {attention}
-::::
+
+</details>
 
 ## Layers
 
