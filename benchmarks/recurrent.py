@@ -1,24 +1,20 @@
 """Training steps of the models of chapters 1 and 2, against the loop over time that tutorials write."""
 
 import copy
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from harness import ROOT, Case, Effort, Goal, assert_equal, compare
+from harness import Case, Effort, Goal, assert_equal, compare
+from timeline import make_model
 from torch import Tensor, nn
 
-sys.path[:0] = [str(ROOT / "book" / "experiments")]
-
-from timeline import make_model  # noqa: E402
-
-from minattn.tasks import number_words  # noqa: E402
-from minattn.tasks.base import Task  # noqa: E402
-from minattn.training import batches, seeded, token_loss  # noqa: E402
-from minattn.vocabulary import PAD, Batch  # noqa: E402
+from minattn.tasks import number_words
+from minattn.tasks.base import Task
+from minattn.training import batches, seeded, token_loss
+from minattn.vocabulary import PAD, Batch
 
 D_MODEL = 64
 N_BATCHES = 2  # in one sample, for they differ in length

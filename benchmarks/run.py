@@ -2,7 +2,7 @@
 
 make bench              everything; writes benchmarks/results/*.json and the page of the book
 make bench ONLY=name    one part
-make bench QUICK=1      a quick look at everything, which writes nothing
+make bench QUICK=1      a quick look at all but the course, which writes nothing
 """
 
 import argparse

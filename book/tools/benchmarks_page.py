@@ -255,7 +255,8 @@ def goals(parts: dict[str, dict[str, Any]]) -> str:
                 middle = case["ratios"][goal["contestant"]][1]
                 bar = f"at most {most}" if least is None else f"at least {least}"
                 met = middle <= most if least is None else middle >= least
-                key = (part, f"{goal['contestant']} against {case['reference']}", bar)
+                name = ", ".join(filter(None, [part, case["settings"].get("pass")]))
+                key = (name, f"{goal['contestant']} against {case['reference']}", bar)
                 found.setdefault(key, []).append((middle, met))
     lines = []
     for (part, what, bar), measured in found.items():
