@@ -173,7 +173,7 @@ not measured again by `make bench`.*
 ## Measure it yourself
 
     make bench QUICK=1            two minutes, writes nothing
-    make bench                    everything, about an hour; writes this page anew
+    make bench                    everything, an hour or more; writes this page anew
     make bench ONLY=attention     one part
 
 The other libraries are installed into an environment of their own, beside that of the book. The scripts are
