@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -212,5 +211,4 @@ def keep(name: str, cases: Sequence[Case], effort: Effort) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.fspath(Path(__file__).parent))
     _print_peak_memory(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,5 +1,9 @@
 """Settings of every test: the same examples everywhere, one thread, no window."""
 
+import importlib
+import sys
+from pathlib import Path
+
 import hypothesis
 import matplotlib
 import pytest
@@ -42,3 +46,21 @@ def notebook():
     shell.outputs = shell.display_pub.outputs
     yield shell
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def import_script(monkeypatch):
+    """Import a script as its own folder sees it, ``import_script(folder, name)``; nothing of it stays."""
+    root = Path(__file__).parents[1]
+    folders = [str(root / "book" / "experiments"), str(root / "benchmarks")]
+    before = set(sys.modules)
+
+    def call(folder, name):
+        monkeypatch.syspath_prepend(str(folder))
+        return importlib.import_module(name)
+
+    yield call
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if any(folder in file for folder in folders):
+            del sys.modules[name]

@@ -1,9 +1,8 @@
 """The benchmarks compare what is equal, and the page says what they stored."""
 
-import importlib
 import itertools
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,9 @@ STORED = {path.stem: json.loads(path.read_text("utf-8")) for path in BENCHMARKS.
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
+def benchmark(import_script):
     """Import a benchmark as its own folder sees it, for those that compare with torch alone."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(BENCHMARKS) in (getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    return partial(import_script, BENCHMARKS)
 
 
 def test_another_result_is_found_before_anything_is_timed(benchmark):
@@ -93,8 +87,8 @@ def test_every_layer_gives_what_torchs_does(benchmark):
         for ours, our_call, theirs, their_call in layers.pairs(size, padding, True).values():
             layers.agreement(
                 {
-                    "torch": lambda: layers.train(theirs, their_call, x),  # noqa: B023
-                    "minattn": lambda: layers.train(ours, our_call, x),  # noqa: B023
+                    "torch": partial(layers.train, theirs, their_call, x),
+                    "minattn": partial(layers.train, ours, our_call, x),
                 }
             )
 

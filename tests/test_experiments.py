@@ -1,8 +1,7 @@
 """The stored results of the book's experiments are what today's code gives."""
 
-import importlib
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,17 +46,9 @@ ARMS = [
 
 
 @pytest.fixture
-def experiment(monkeypatch):
+def experiment(import_script):
     """Import an experiment script as its own folder sees it."""
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if (
-            getattr(sys.modules[name], "__file__", None)
-            and str(EXPERIMENTS) in sys.modules[name].__file__
-        ):
-            del sys.modules[name]
+    return partial(import_script, EXPERIMENTS)
 
 
 @pytest.mark.slow

@@ -13,10 +13,12 @@ import json
 import statistics
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import claims_page
+import models_page
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLY, FIRST = 1000, 600  # steps after which the changes to the two recipes are looked at
@@ -192,18 +194,15 @@ def load(root: Path) -> dict[str, dict[str, Any]]:
     return {part: json.loads((folder / f"{part}.json").read_text("utf-8")) for part in PARTS}
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(
-        "| " + " | ".join(cells) + " |" for cells in (head, [":--"] * len(head), *rows)
-    )
+table = partial(models_page.table, others=":--")
 
 
 def ratio(case: Case, contestant: str, interval: bool = True) -> str:
     """The median of a contestant's ratio, and the interval if it says anything."""
     if contestant not in case["ratios"]:
         return "–"
-    low, middle, high = (f"{value:.2f}" for value in case["ratios"][contestant])
-    return middle if not interval or low == high else f"{middle} ({low}–{high})"
+    found = case["ratios"][contestant]
+    return models_page.spread(found) if interval else f"{found[1]:.2f}"
 
 
 def contestants(cases: Iterable[Case]) -> list[str]:
@@ -260,8 +259,7 @@ def goals(parts: dict[str, dict[str, Any]]) -> str:
                 found.setdefault(key, []).append((middle, met))
     lines = []
     for (part, what, bar), measured in found.items():
-        middles = sorted(middle for middle, _ in measured)
-        spread = f"{statistics.median(middles):.2f} ({middles[0]:.2f}–{middles[-1]:.2f})"
+        spread = models_page.spread([middle for middle, _ in measured])
         met = sum(met for _, met in measured)
         lines.append([part, what, bar, spread, f"{met} of {len(measured)}"])
     return table(["part", "ratio of", "bar", "median (range)", "met"], lines)
@@ -316,9 +314,9 @@ def accuracies_table(case: Case) -> str:
     base = statistics.median(case["more"][case["reference"]]["accuracy"])
     lines = []
     for name, found in case["more"].items():
-        low, middle, high = (f(found["accuracy"]) for f in (min, statistics.median, max))
+        middle = statistics.median(found["accuracy"])
         change = "" if name == case["reference"] else f"{middle - base:+.3f}"
-        seeds = f"{middle:.3f} ({low:.3f}–{high:.3f}), {len(found['accuracy'])}"
+        seeds = f"{models_page.spread(found['accuracy'], 3)}, {len(found['accuracy'])}"
         lines.append([name, found.get("predicted", ""), change, seeds])
     return table(["change", "predicted", "measured", "right (range), seeds"], lines)
 

@@ -62,14 +62,15 @@ anew, run `make experiments ONLY=timeline`, then `make notebooks`.
 """
 
 
-def spread(values: list[float]) -> str:
+def spread(values: list[float], digits: int = 2) -> str:
     """The median and the range."""
-    low, middle, high = (f"{f(values):.2f}" for f in (min, statistics.median, max))
+    low, middle, high = (f"{f(values):.{digits}f}" for f in (min, statistics.median, max))
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    line = [":--", *["--:"] * (len(head) - 1)]
+def table(head: list[str], rows: list[list[str]], others: str = "--:") -> str:
+    """The first column stands on the left, the others on the right if nothing else is said."""
+    line = [":--", *[others] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, line, *rows))
 
 
