@@ -1,36 +1,67 @@
-"""The checkers of the exercises: they know the right answer and the well-known wrong ones."""
+"""The checkers of the exercises: they know the right answer and the well-known wrong ones.
 
+Every exercise has a file of its own in the folder of its chapter, ``ex<chapter>_<place>_<name>.py``. It is
+found by that name, and read when it is asked for.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 
-from minattn.exercises import (
-    context_vector,
-    decoding,
-    multi_head,
-    queries_keys_values,
-    recipe,
-    self_attention,
-    soft_attention,
-    ten_minute_check,
-    transformer,
-)
-from minattn.exercises.core import Answer, Exercise, judge, show_verdict
+from minattn.exercises.exercise import Answer, Exercise
+from minattn.exercises.judging import judge
+from minattn.exercises.telling import show_verdict
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.number: exercise
-    for chapter in (
-        ten_minute_check,
-        context_vector,
-        soft_attention,
-        queries_keys_values,
-        self_attention,
-        multi_head,
-        transformer,
-        recipe,
-        decoding,
-    )
-    for exercise in chapter.EXERCISES
-}
+
+@cache
+def _modules() -> dict[str, str]:
+    """Map every number, in order, to the module that holds the exercise; folders are listed, no file is read."""
+    found = {}
+    for path in Path(__file__).parent.glob("*/ex*.py"):
+        if name := re.fullmatch(r"ex(\d+)_(\d+)_\w+", path.stem):
+            found[int(name[1]), int(name[2])] = f"{__name__}.{path.parent.name}.{path.stem}"
+    return {f"{chapter}.{place}": found[chapter, place] for chapter, place in sorted(found)}
+
+
+class _Exercises(Mapping[str, Exercise]):
+    """The exercises by their numbers; one is imported when it is looked up, and not before."""
+
+    def __getitem__(self, number: str) -> Exercise:
+        exercise: Exercise = import_module(_modules()[number]).EXERCISE
+        return exercise
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_modules())
+
+    def __len__(self) -> int:
+        return len(_modules())
+
+    def __contains__(self, number: object) -> bool:  # that of Mapping would look it up
+        return number in _modules()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} exercises>"
+
+
+EXERCISES: Mapping[str, Exercise] = _Exercises()
 """Every exercise of the book by its number."""
+
+
+def find(number: str) -> Exercise:
+    """Return an exercise.
+
+    Args:
+        number: chapter and place, such as "2.3".
+
+    Raises:
+        ValueError: if there is no such exercise.
+    """
+    if number not in EXERCISES:
+        raise ValueError(f"exercises are {', '.join(EXERCISES)}, got {number!r}")
+    return EXERCISES[number]
 
 
 def check(number: str, answer: Answer) -> None:
@@ -43,13 +74,12 @@ def check(number: str, answer: Answer) -> None:
     Raises:
         ValueError: if there is no such exercise.
     """
-    if number not in EXERCISES:
-        raise ValueError(f"exercises are {', '.join(EXERCISES)}, got {number!r}")
-    verdict = judge(EXERCISES[number], answer)
+    exercise = find(number)
+    verdict = judge(exercise, answer)
     if verdict.kind == "correct" and getattr(answer, "__name__", "").startswith("solution_"):
         # A reader who runs a folded solution must not take this for the verdict on their own answer.
         verdict = replace(verdict, message="The solution passes.")
-    show_verdict(EXERCISES[number], verdict)
+    show_verdict(exercise, verdict)
 
 
-__all__ = ["EXERCISES", "check"]
+__all__ = ["EXERCISES", "check", "find"]

@@ -1,0 +1,132 @@
+"""Whether two results are the same, and if not, how they differ: in kind, in shape, or where."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def same(a: Any, b: Any, tolerance: float) -> bool:
+    """Tell whether an output is the expected one: numbers within a tolerance, all else exactly.
+
+    Tensors, arrays and plain numbers of the same value are the same; truth values are not numbers, and
+    fractions are not ids.
+
+    Args:
+        a: the output.
+        b: what is expected.
+        tolerance: how far numbers may be off, in absolute terms and relative to b.
+    """
+    try:
+        return _same(a, b, tolerance)
+    except Exception:  # whatever cannot be compared is not the same
+        return False
+
+
+def _same(a: Any, b: Any, tolerance: float) -> bool:
+    if is_array(a) and is_array(b):
+        x, y = as_array(a), as_array(b)
+        if x.shape != y.shape or not _kind_fits(x.dtype.kind, y.dtype.kind):
+            return False
+        x, y = x.astype(float), y.astype(float)
+        return bool(np.allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True))
+    if is_array(a) and isinstance(b, int | float) and as_array(a).ndim == 0:
+        return _same(as_array(a).item(), b, tolerance)
+    if is_array(b) and isinstance(a, int | float) and as_array(b).ndim == 0:
+        return _same(a, as_array(b).item(), tolerance)
+    if is_bool(a) or is_bool(b):
+        return is_bool(a) and is_bool(b) and a == b
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return bool(np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True))
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    return type(a) is type(b) and bool(a == b)
+
+
+def _kind_fits(got: str, expected: str) -> bool:
+    """Tell whether numbers of one kind may stand for numbers of another (NumPy's letters)."""
+    whole = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}
+    return got in whole.get(expected, "")
+
+
+def is_array(x: Any) -> bool:
+    """Tell whether something is a tensor or an array whose numbers can be read."""
+    if isinstance(x, Tensor):
+        return not x.is_meta  # a meta tensor has a shape and no numbers
+    return isinstance(x, np.ndarray | np.generic)
+
+
+def as_array(x: Any) -> Any:
+    """Return a tensor or an array as NumPy has it."""
+    if not isinstance(x, Tensor):
+        return np.asarray(x)
+    x = x.detach().to_dense().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def is_bool(x: Any) -> bool:
+    """Tell whether something is a truth value, of Python or of NumPy."""
+    return isinstance(x, bool | np.bool_)
+
+
+def is_data(x: Any) -> bool:
+    """Tell whether something given to an answer can be compared with what it was before."""
+    return is_array(x) or isinstance(x, int | float | str | list | tuple)
+
+
+def _is_holder(x: Any) -> bool:
+    return isinstance(x, list | tuple) or (is_array(x) and as_array(x).ndim > 0)
+
+
+_NUMBERS = {"b": "True and False", "i": "whole numbers", "u": "whole numbers"}
+
+
+def kind_of(x: Any) -> str:
+    """Say in words what something is: two answers of one kind differ in shape or values only."""
+    if is_array(x):
+        values = as_array(x)
+        what = _NUMBERS.get(values.dtype.kind, "numbers")
+        if values.ndim == 0:
+            return {"True and False": "True or False"}.get(what, "one number")
+        return f"a tensor of {what}"
+    if is_bool(x):
+        return "True or False"
+    if isinstance(x, int | float):
+        return "one number"
+    if isinstance(x, tuple) and len(x) <= 3 and any(map(_is_holder, x)):
+        return f"a tuple of {' and '.join(map(kind_of, x))}"
+    name = type(x).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def shape_of(x: Any) -> Any:
+    """Return the shape of a tensor, the length of a list, or those of what a tuple holds."""
+    if is_array(x):
+        return tuple(as_array(x).shape)
+    if isinstance(x, tuple) and any(map(_is_holder, x)):
+        return tuple(len(y) if isinstance(y, list) else shape_of(y) for y in x)
+    return len(x) if isinstance(x, list | tuple) else ()
+
+
+def differing(expected: Any, got: Any, tolerance: float) -> list[tuple[Any, Any]]:
+    """Return the pairs of numbers in two tensors of one shape that are not the same."""
+    if not (is_array(expected) and is_array(got)):
+        return []
+    x, y = as_array(expected), as_array(got)
+    if x.shape != y.shape:
+        return []
+    pairs = zip(x.flat, y.flat, strict=True)
+    return [(a, b) for a, b in pairs if not same(a, b, tolerance)]
+
+
+def first_difference(expected: Any, got: Any, tolerance: float) -> tuple[int, ...] | None:
+    """Return the first place at which two tensors of one shape differ, or None if there is none."""
+    if not (is_array(expected) and is_array(got)):
+        return None
+    x, y = as_array(got), as_array(expected)
+    if x.shape != y.shape or x.dtype.kind not in "biuf":
+        return None
+    x, y = x.astype(float), y.astype(float)
+    where = np.argwhere(~np.isclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True))
+    return tuple(map(int, where[0])) if len(where) else None

@@ -1,0 +1,21 @@
+"""Dot products and what becomes of them, in parts that can be put together wrongly."""
+
+import math
+
+from torch import Tensor
+
+
+def scaled_softmax(query: Tensor, key: Tensor, scale: float = 1.0, axis: int = -1) -> Tensor:
+    """Return the softmax of the products of queries and keys times a number."""
+    return (query @ key.T * scale).softmax(axis)
+
+
+def root_of_width(x: Tensor, axis: int = -1) -> float:
+    """Return the root of the width, or of another size."""
+    return math.sqrt(x.shape[axis])
+
+
+def between_the_values(out: Tensor, value: Tensor) -> bool:
+    """Tell whether every output lies between the smallest value and the largest."""
+    low, high = value.amin(0) - 1e-4, value.amax(0) + 1e-4
+    return bool(((out >= low) & (out <= high)).all())

@@ -1,0 +1,244 @@
+"""Every checker accepts right answers, whatever their writing, and names each known wrong one.
+
+The answers stand beside the tests of each exercise: `OTHER_WAYS` are right, `NEAR_MISSES` are wrong answers as
+learners write them, each with the name of the mistake that is to be found.
+"""
+
+import re
+from collections import Counter
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from minattn.exercises import EXERCISES
+from minattn.exercises.judging import judge
+from minattn.exercises.telling import describe
+from minattn.tasks import Task
+
+HERE = Path(__file__).parent
+CHAPTERS = HERE.parents[1] / "book" / "chapters"
+MISTAKES = [(number, mistake) for number, e in EXERCISES.items() for mistake in e.mistakes]
+WRITINGS = [
+    pytest.param(number, mistake, answer, id=f"{number}-{mistake.name}-{i}")
+    for number, mistake in MISTAKES
+    for i, answer in enumerate(mistake.answers)
+]
+
+# With types other than the package's, which work all the same, but not where types are checked.
+LOOSE = {"7.9-1", "7.9-alignment_length-2"}
+
+
+@pytest.fixture
+def loose(request):
+    if request.node.callspec.id in LOOSE:
+        request.getfixturevalue("unchecked")
+
+
+def beside(number):
+    """Import the file in which the answers to an exercise stand."""
+    chapter, place = number.split(".")
+    (path,) = HERE.glob(f"*/test_ex{chapter}_{place}_*.py")
+    return import_module(f"exercises.{path.parent.name}.{path.stem}")
+
+
+OTHER_WAYS = [
+    pytest.param(number, answer, id=f"{number}-{i}")
+    for number in EXERCISES
+    for i, answer in enumerate(beside(number).OTHER_WAYS)
+]
+NEAR_MISSES = [
+    (number, name, answer)
+    for number in EXERCISES
+    for name, answer in getattr(beside(number), "NEAR_MISSES", [])
+]
+
+
+def test_every_exercise_has_another_right_way():
+    assert {param.values[0] for param in OTHER_WAYS} == set(EXERCISES)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_the_solution_is_accepted(number):
+    assert judge(EXERCISES[number], EXERCISES[number].solution).kind == "correct"
+
+
+@pytest.mark.usefixtures("loose")
+@pytest.mark.parametrize(("number", "answer"), OTHER_WAYS)
+def test_another_right_way_is_accepted(number, answer):
+    verdict = judge(EXERCISES[number], answer)
+    assert verdict.kind == "correct", verdict.message
+
+
+@pytest.mark.usefixtures("loose")
+@pytest.mark.parametrize(("number", "mistake", "answer"), WRITINGS)
+def test_a_known_mistake_is_named(number, mistake, answer):
+    verdict = judge(EXERCISES[number], answer)
+    assert (verdict.kind, verdict.mistake, verdict.message) == (
+        "mistake",
+        mistake.name,
+        mistake.message,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")
+@pytest.mark.parametrize(("number", "name", "answer"), NEAR_MISSES)
+def test_a_near_miss_is_named(number, name, answer):
+    verdict = judge(EXERCISES[number], answer)
+    known = {mistake.name: mistake.message for mistake in EXERCISES[number].mistakes}
+    assert (verdict.kind, verdict.mistake, verdict.message) == ("mistake", name, known[name])
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_names_and_messages_are_unique(number):
+    mistakes = EXERCISES[number].mistakes
+    assert len({m.name for m in mistakes}) == len({m.message for m in mistakes}) == len(mistakes)
+
+
+@pytest.mark.parametrize(("number", "mistake"), MISTAKES, ids=lambda x: getattr(x, "name", x))
+def test_a_message_is_short_and_whole(number, mistake):
+    assert 40 < len(mistake.message) < 330
+    assert (
+        mistake.message[-1] in ".?)" and "\n" not in mistake.message and "  " not in mistake.message
+    )
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_an_untouched_stub_is_open(number):
+    def stub(*args):
+        """Say what to do."""
+        ...
+
+    def passing(*args):
+        pass
+
+    def raising(*args):
+        raise NotImplementedError
+
+    for answer in (stub, passing, raising, lambda *args: ...):
+        verdict = judge(EXERCISES[number], answer)
+        assert (verdict.kind, verdict.message) == ("open", "Not attempted yet.")
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_an_unknown_wrong_answer_sees_where_it_fails(number):
+    exercise = EXERCISES[number]
+
+    def wrong(*case):
+        out = exercise.solution(*case)
+        if isinstance(out, bool):
+            return out != (case == exercise.cases()[0] or "squared" in repr(case[0]))
+        if isinstance(out, torch.Tensor):
+            return out * 1.37 - 0.11
+        if isinstance(out, list):
+            return [7, *out[:0:-1]]
+        if isinstance(out, Task):
+            return out.train
+        return (out[0], out[1][:0]) if isinstance(out[1], list) else (out[0] + 1, out[1])
+
+    verdict = judge(exercise, wrong)
+    assert verdict.kind == "wrong" and verdict.mistake is None, verdict.message
+    lines = verdict.message.split("\n")
+    assert lines[1].startswith("Input: ")
+    assert [line.split(":")[0] for line in lines if line[:3] in ("Exp", "Got")] == [
+        "Expected",
+        "Got",
+    ]
+
+
+def raises(*case):
+    raise KeyError("no such thing")
+
+
+def divides_by_zero(*case):
+    return 1 / 0
+
+
+def leaves(*case):
+    raise SystemExit(1)
+
+
+class Awkward:
+    def __eq__(self, other):
+        raise TypeError("not comparable")
+
+    def __repr__(self):
+        raise TypeError("not printable")
+
+    __hash__ = None
+
+
+HOSTILE = {
+    "raises": raises,
+    "divides": divides_by_zero,
+    "leaves": leaves,
+    "wrong signature": lambda: 1,
+    "text": lambda *case: "right",
+    "nested": lambda *case: [[1.0, [2.0, "x"]]],
+    "complex": lambda *case: torch.ones(2, 3, dtype=torch.complex64),
+    "objects": lambda *case: np.array([None, "a"], dtype=object),
+    "empty": lambda *case: torch.empty(0),
+    "brain": lambda *case: torch.ones(2, 3, dtype=torch.bfloat16),
+    "sparse": lambda *case: torch.eye(3).to_sparse(),
+    "meta": lambda *case: torch.ones(2, 3, device="meta"),
+    "generator": lambda *case: (x for x in case),
+    "awkward": lambda *case: Awkward(),
+    "function": lambda *case: raises,
+    "long": lambda *case: list(range(10**5)),
+    "NaN": lambda *case: float("nan"),
+    "input": lambda *case: case,
+    "a class": Awkward,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_survived(name):
+    for exercise in EXERCISES.values():
+        verdict = judge(exercise, HOSTILE[name])
+        assert verdict.kind in ("wrong", "error")
+        assert len(verdict.message) < 2000
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize(
+    "answer", [None, 3.0, "f", torch.ones(2)], ids=["None", "3", "f", "tensor"]
+)
+def test_a_result_is_not_taken_for_a_function(number, answer):
+    verdict = judge(EXERCISES[number], answer)
+    assert verdict.kind == "error" and "without brackets" in verdict.message
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_cases_are_the_same_every_time_and_grow(number):
+    exercise = EXERCISES[number]
+    first, second = exercise.cases(), exercise.cases()
+    assert [describe(exercise, c) for c in first] == [describe(exercise, c) for c in second]
+    random_state = torch.random.get_rng_state()
+    judge(exercise, exercise.solution)
+    assert torch.equal(torch.random.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_laws_hold_for_the_solution(number):
+    exercise = EXERCISES[number]
+    for law in exercise.laws:
+        assert all(law.holds(exercise.solution(*c), *c) for c in exercise.cases()), law.statement
+
+
+def test_numbers_are_in_order():
+    places = [tuple(map(int, number.split("."))) for number in EXERCISES]
+    assert all(a < b for a, b in pairwise(places))
+    assert [n for n, e in EXERCISES.items() if e.number != n] == []
+
+
+def test_chapters_and_checkers_have_the_same_exercises():
+    calls: Counter[str] = Counter()
+    for chapter in sorted(CHAPTERS.glob("*.md")):
+        found = re.findall(r'^check\("(\d+\.\d+)", ', chapter.read_text(encoding="utf-8"), re.M)
+        assert {number.split(".")[0] for number in found} <= {str(int(chapter.name[:2]))}
+        calls.update(found)
+    # Each exercise is checked twice: the reader's own answer, and the solution.
+    assert calls == dict.fromkeys(EXERCISES, 2)
