@@ -2,18 +2,54 @@
 
 import dis
 import inspect
+from functools import cache
+from types import CodeType
+from typing import Any
 
 from minattn.exercises.exercise import Answer
 
+_STUBS = '''
+def _(x): ...
+def _(x): return ...
+def _(x): return None
+def _(x): return
+def _(x): "Say what to do."
+def _(x):
+    """Say what to do."""
+    ...
+    pass
+def _(x):
+    pass
+    ...
+    return
+def _(x):
+    """Say what to do."""
+    y: int
+    ...
+    return ...
+_ = lambda x: ...
+_ = lambda x: None
+'''
+
 
 def is_stub(answer: Answer) -> bool:
-    """Tell whether a function is still to be written: it does nothing, or says that it is not there."""
+    """Tell whether a function does nothing, or says that it is not there.
+
+    How nothing looks when it is compiled depends on the Python that runs, so it is asked.
+    """
     code = getattr(inspect.unwrap(answer), "__code__", None)
     if code is None:
         return False
-    if "NotImplementedError" in code.co_names:
-        return True
-    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "LOAD_COMMON_CONSTANT"}
-    steps = list(dis.get_instructions(code))
-    returned = [step.argval for step in steps if step.opname in ("LOAD_CONST", "RETURN_CONST")]
-    return {step.opname for step in steps} <= idle and all(x in (None, ...) for x in returned)
+    return "NotImplementedError" in code.co_names or _steps(code) <= _idle_steps()
+
+
+def _steps(code: CodeType) -> set[tuple[str, Any]]:
+    """Return what compiled code does, in no order: its instructions with their constants or names."""
+    return {(step.opname, step.argval) for step in dis.get_instructions(code)}
+
+
+@cache
+def _idle_steps() -> set[tuple[str, Any]]:
+    """Return every instruction of functions that do nothing."""
+    stubs = compile(_STUBS, "stubs", "exec").co_consts
+    return {step for code in stubs if isinstance(code, CodeType) for step in _steps(code)}

@@ -2,6 +2,7 @@ import pytest
 from exercises.softmax_exercise import verdict_on
 
 from minattn.exercises.exercise import Verdict
+from minattn.exercises.stubs import is_stub
 
 
 def ellipsis(scores): ...  # fmt: skip
@@ -24,8 +25,101 @@ def stub_with_words(scores):
     raise NotImplementedError("your code here")
 
 
-@pytest.mark.parametrize(
-    "answer", [ellipsis, ellipsis_with_words, returned_ellipsis, stub, stub_with_words]
-)
+def words(scores):
+    """Return the weights."""
+
+
+def returned_none(scores):
+    return None
+
+
+def bare_return(scores):
+    """Return the weights."""
+    return
+
+
+def annotated(scores, mask=None):
+    weights: list[float]  # noqa: F842
+    ...
+
+
+def several_lines(scores, *, axis=-1):
+    """Return the weights.
+
+    They sum to 1.
+    """
+    # your code here
+    ...
+
+    "and here"
+    pass
+
+
+STUBS = [
+    ellipsis,
+    ellipsis_with_words,
+    returned_ellipsis,
+    stub,
+    stub_with_words,
+    words,
+    returned_none,
+    bare_return,
+    annotated,
+    several_lines,
+    lambda *case: ...,
+    lambda: None,
+]
+
+
+@pytest.mark.parametrize("answer", STUBS)
 def test_an_untouched_stub_is_open(answer):
+    assert is_stub(answer)
     assert verdict_on(answer) == Verdict("open", "Not attempted yet.")
+
+
+def zero(scores):
+    return 0
+
+
+def true(scores):
+    return True
+
+
+def text(scores):
+    """Return the weights."""
+    return "the weights"
+
+
+def argument(scores):
+    return scores
+
+
+def both(scores):
+    return ..., None
+
+
+def deletes(scores):
+    del scores
+
+
+def assigns(scores):
+    weights = None  # noqa: F841
+
+
+def yields(scores):
+    yield
+
+
+async def waits(scores): ...  # fmt: skip
+
+
+class Answer:
+    def __call__(self, scores): ...  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [zero, true, text, argument, both, deletes, assigns, yields, waits, len, Answer, lambda x: x.T],
+)
+def test_what_does_anything_at_all_is_no_stub(answer):
+    assert not is_stub(answer)
