@@ -16,7 +16,7 @@ from minattn.vocabulary import SPECIALS
 
 
 @dataclass(frozen=True)
-class Made:
+class _Made:
     """A task that a learner made, and two more of the same function."""
 
     task: Task
@@ -90,7 +90,7 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _unknown_token(made: Made) -> str:
+def _unknown_token(made: _Made) -> str:
     for side in ("source", "target"):
         known = getattr(made.task, side)
         for example in made.examples:
@@ -100,14 +100,14 @@ def _unknown_token(made: Made) -> str:
     return ""
 
 
-def _vocabularies_swapped(made: Made) -> bool:
+def _vocabularies_swapped(made: _Made) -> bool:
     example = made.examples[0]
     return all(token in made.task.target for token in example.source) and all(
         token in made.task.source for token in example.target
     )
 
 
-def _finding(made: Made) -> tuple[str, str]:
+def _finding(made: _Made) -> tuple[str, str]:
     """Return the first thing that is wrong with a task, and what more there is to say of it."""
     for find in (_in_the_tokens, _in_the_targets, _in_the_sources, _in_the_rest, _in_the_split):
         name, remark = find(made)
@@ -116,7 +116,7 @@ def _finding(made: Made) -> tuple[str, str]:
     return "", ""
 
 
-def _in_the_tokens(made: Made) -> tuple[str, str]:
+def _in_the_tokens(made: _Made) -> tuple[str, str]:
     task, most = made.task, made.most
     if not task.train or not task.held_out:
         return (
@@ -136,7 +136,7 @@ def _in_the_tokens(made: Made) -> tuple[str, str]:
     return "", ""
 
 
-def _in_the_targets(made: Made) -> tuple[str, str]:
+def _in_the_targets(made: _Made) -> tuple[str, str]:
     most = made.most
     shown = f"The first target is {list(made.examples[0].target)}."
     if most(lambda e: len(e.target) == 1):
@@ -151,7 +151,7 @@ def _in_the_targets(made: Made) -> tuple[str, str]:
     return "", ""
 
 
-def _in_the_sources(made: Made) -> tuple[str, str]:
+def _in_the_sources(made: _Made) -> tuple[str, str]:
     most, locale = made.most, made.locale
     example = made.examples[0]
     shown = f"The first source is {list(example.source)}, for {''.join(example.target)}."
@@ -175,7 +175,7 @@ def _in_the_sources(made: Made) -> tuple[str, str]:
     return "", ""
 
 
-def _in_the_rest(made: Made) -> tuple[str, str]:
+def _in_the_rest(made: _Made) -> tuple[str, str]:
     for example in made.examples:
         if text := _fails(example, made.locale):
             return f"an example that does not fit: {text}", ""
@@ -190,7 +190,7 @@ def _in_the_rest(made: Made) -> tuple[str, str]:
     return "", ""
 
 
-def _in_the_split(made: Made) -> tuple[str, str]:
+def _in_the_split(made: _Made) -> tuple[str, str]:
     train, held_out = made.days
     days = [*train, *held_out]
     counts = f"train has {len(train)} examples and held_out {len(held_out)}; n is {made.n}."
@@ -215,7 +215,7 @@ def _in_the_split(made: Made) -> tuple[str, str]:
     return _by_the_seed(made)
 
 
-def _by_the_seed(made: Made) -> tuple[str, str]:
+def _by_the_seed(made: _Made) -> tuple[str, str]:
     def targets(task: Task) -> list[tuple[str, ...]]:
         return [tuple(example.target) for example in (*task.train, *task.held_out)]
 
@@ -240,7 +240,7 @@ def look_into(answer: Answer, locale: str, n: int, seed: int) -> Any:
 def _told(answer: Answer, task: Any, locale: str, n: int, seed: int) -> tuple[str, str]:
     if not isinstance(task, Task):
         return f"no Task, but something of type {type(task).__name__}", ""
-    made = Made(task, answer(locale, n, seed), answer(locale, n, seed + 1), locale, n)
+    made = _Made(task, answer(locale, n, seed), answer(locale, n, seed + 1), locale, n)
     try:
         name, remark = _finding(made)
     except Exception as error:  # whatever was put into the task
