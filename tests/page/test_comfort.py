@@ -1,6 +1,5 @@
-"""Around the book: on paper, in an archive, in Colab, and the bars it is held to."""
+"""Around the book: on paper, in an archive, to run, and the bars it is held to."""
 
-import importlib.util
 import io
 import json
 import os
@@ -11,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from PIL import Image
 from playwright.sync_api import Browser
 
 import audit
@@ -25,7 +23,6 @@ if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
 pytestmark = pytest.mark.page
 
 CHAPTER = "notebooks/02_soft_attention"
-REPOSITORY = "https://github.com/someone/minattn"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 # A landing page, a chapter with everything in it, and pages that it refers to.
 SHORT = {
@@ -39,16 +36,6 @@ CUT_OFF = """[...document.querySelectorAll('pre, table, img, mjx-container')]
     .filter(part => part.checkVisibility()
         && part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map(part => part.tagName + ' ' + part.textContent.slice(0, 60))"""
-
-
-@pytest.fixture(scope="module")
-def extension():
-    spec = importlib.util.spec_from_file_location(
-        "minattn_site", ROOT / "book" / "_ext" / "minattn_site.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # the book as a PDF --------------------------------------------------------------------------------
@@ -230,24 +217,7 @@ def test_the_unpacked_archive_is_a_whole_book(site: Path, tmp_path: Path, browse
 # to run a chapter ---------------------------------------------------------------------------------
 
 
-def buttons(extension, repository: str, pagename: str = CHAPTER, suffix: str = ".ipynb"):
-    """The download buttons of a page under a setting, as the theme hands them over and we leave them."""
-    theme = [
-        {"label": "download-source-button", "text": suffix, "tooltip": "Download source file"},
-        {"label": "download-pdf-button", "text": ".pdf", "tooltip": "Print to PDF"},
-    ]
-    context = {
-        "header_buttons": [{"label": "download-buttons", "buttons": theme}],
-        "page_source_suffix": suffix,
-    }
-    app = SimpleNamespace(config=SimpleNamespace(minattn_repository=repository))
-    extension.name_buttons(app, pagename, "page.html", context, None)
-    return {button["text"]: button.get("url") for button in theme}
-
-
-def test_without_a_repository_there_is_a_download_and_no_colab(extension, site: Path) -> None:
-    assert list(buttons(extension, "")) == ["Download .ipynb", "Print, or save as PDF"]
-    assert extension.colab_address("", CHAPTER) is None
+def test_without_a_repository_no_page_names_colab(site: Path) -> None:
     setting = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
     if not setting["minattn_repository"]:
         for path in site.glob("notebooks/*.html"):
@@ -262,81 +232,6 @@ def test_every_chapter_offers_its_notebook(site: Path) -> None:
         assert link.get_text().strip() == "Download .ipynb"
         notebook = (path.parent / link["href"]).resolve()
         assert json.loads(notebook.read_text("utf-8"))["cells"]
-
-
-def test_with_a_repository_a_chapter_opens_in_colab(extension) -> None:
-    offered = buttons(extension, REPOSITORY)
-    assert list(offered) == ["Download .ipynb", "Open in Colab", "Print, or save as PDF"]
-    assert offered["Open in Colab"] == (
-        "https://colab.research.google.com/github/someone/minattn"
-        "/blob/gh-pages/colab/02_soft_attention.ipynb"
-    )
-    assert "Open in Colab" not in buttons(extension, REPOSITORY, "book/glossary", ".md")
-
-
-@pytest.mark.parametrize("wrong", ["minattn", "http://github.com/a/b", "https://github.com/a"])
-def test_an_address_that_is_no_repository_is_refused(extension, wrong: str) -> None:
-    with pytest.raises(extension.ExtensionError, match="or empty, got"):
-        extension.repository_path(wrong)
-
-
-def test_colab_gets_a_copy_that_fetches_the_book_first(extension) -> None:
-    source = ROOT / f"{CHAPTER}.ipynb"
-    before = source.read_bytes()
-    copy = extension.colab_copy(json.loads(before), f"{REPOSITORY}.git/")
-    first, *others = copy["cells"]
-    lines = "".join(first["source"]).splitlines()
-    assert lines[1:] == [
-        f"!git clone --quiet --depth 1 {REPOSITORY} minattn-book",
-        "%cd minattn-book",
-        "%pip install --quiet . babel sacrebleu",
-    ]
-    assert all(not cell.get("outputs") for cell in copy["cells"])
-    text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")
-    assert f"]({REPOSITORY}/blob/HEAD/notebooks/01_context_vector.ipynb)" in text
-    assert "](../" not in text
-    assert source.read_bytes() == before, "the notebook itself stays as it is"
-
-
-def test_a_build_with_a_repository_writes_the_copies(extension, tmp_path: Path) -> None:
-    app = SimpleNamespace(
-        config=SimpleNamespace(minattn_repository=REPOSITORY),
-        env=SimpleNamespace(found_docs={CHAPTER, "book/glossary"}),
-        srcdir=ROOT,
-        outdir=tmp_path,
-    )
-    extension.write_colab_copies(app)
-    assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
-
-
-# what makes pages light ---------------------------------------------------------------------------
-
-
-def test_rules_for_classes_that_no_page_mentions_are_left_out(extension) -> None:
-    css = (
-        "@charset 'utf-8';p,.used{a:b}.unused,.used .unused{a:b}:is(.used,.x) a{a:b}"
-        "@media print{.used:not(.unused){a:b}.used{c:d}}@media screen{.unused{a:b}}"
-        "@keyframes turn{0%{a:b}to{a:c}}[data-x].used::before{content:'.'}"
-    )
-    assert extension.used_rules(css, {"used"}) == (
-        "@charset 'utf-8';p,.used{a:b}@media print{.used{c:d}}"
-        "@keyframes turn{0%{a:b}to{a:c}}[data-x].used::before{content:'.'}"
-    )
-
-
-def test_a_figure_gets_lighter_and_looks_the_same(extension, tmp_path: Path) -> None:
-    figure = Image.new("RGBA", (60, 40), (255, 255, 255, 255))
-    for x in range(60):
-        figure.paste((4 * x, 100, 255 - 4 * x, 255), (x, 5, x + 1, 30))
-    figure.save(tmp_path / "figure.png", dpi=(144, 144))
-    Image.new("RGBA", (5, 5), (0, 0, 0, 100)).save(tmp_path / "clear.png")
-    clear = (tmp_path / "clear.png").read_bytes()
-    extension.lighten_images(tmp_path)
-    with Image.open(tmp_path / "figure.png") as light:
-        assert light.mode == "P"
-        assert round(light.info["dpi"][0]) == 144
-        assert light.convert("RGB").tobytes() == figure.convert("RGB").tobytes()
-    assert (tmp_path / "clear.png").read_bytes() == clear, "what one can see through stays"
 
 
 # the audit ----------------------------------------------------------------------------------------

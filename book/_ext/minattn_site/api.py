@@ -1,0 +1,38 @@
+"""The page of the package: what Sphinx reads out of docstrings, and how."""
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+class ApiModules(SphinxDirective):
+    """Document one module a line, each under a heading that the table of contents can show."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        lines: list[str] = []
+        for module in filter(None, map(str.strip, self.content)):
+            lines += [f"## `{module}`", "", "```{eval-rst}"]
+            lines += [f".. automodule:: {module}", "   :members:", "```", ""]
+        source = StringList(lines, self.get_source_info()[0])
+        holder = nodes.Element()
+        self.state.nested_parse(source, self.content_offset, holder, match_titles=True)
+        return holder.children
+
+
+def keep_colons(
+    app: Sphinx, what: str, name: str, member: object, options: object, lines: list[str]
+) -> None:
+    """Keep napoleon from reading the words before a colon as the type of a variable."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # an empty comment; an empty line is not enough
+
+
+def skip_noise(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out tables, which would be printed whole, and Python's own words on a named field."""
+    doc = getattr(member, "__doc__", None) or ""
+    return True if isinstance(member, dict | list) or doc.startswith("Alias for field") else None

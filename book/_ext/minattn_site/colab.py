@@ -1,0 +1,94 @@
+"""To take a chapter along: the download buttons, and copies that Colab can open."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+# The pages are published on this branch of the repository; Colab opens the copies that lie there.
+PAGES_BRANCH = "gh-pages"
+COLAB = "https://colab.research.google.com/github"
+REPOSITORY = re.compile(r"https://github\.com/(?P<path>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
+RELATIVE_LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s]+)(?=\))")
+# The whole repository, because the notebooks read stored results of the book's experiments. The
+# last two are what the notebooks need beyond the package.
+INSTALL = """\
+# Colab starts without the book: fetch it, and work inside of it.
+!git clone --quiet --depth 1 {repository} minattn-book
+%cd minattn-book
+%pip install --quiet . babel sacrebleu"""
+
+
+def repository_path(repository: str) -> str:
+    """owner/name, from the address of the repository; an empty text if there is none yet."""
+    if not repository:
+        return ""
+    match = REPOSITORY.fullmatch(repository)
+    if match is None:
+        raise ExtensionError(
+            f"minattn_repository is https://github.com/owner/name or empty, got {repository!r}"
+        )
+    return match["path"]
+
+
+def colab_address(repository: str, pagename: str) -> str | None:
+    """Where Colab opens the copy of a notebook; None without a repository."""
+    path = repository_path(repository)
+    name = Path(pagename).name
+    return f"{COLAB}/{path}/blob/{PAGES_BRANCH}/colab/{name}.ipynb" if path else None
+
+
+def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
+    """A chapter for Colab: as `make lab` gives it, with a first cell that fetches what it needs."""
+    from book.tools import lab  # only here: without a repository the tools are not needed
+
+    address = f"https://github.com/{repository_path(repository)}"
+    inside = f"{address}/blob/HEAD/notebooks/"  # nothing lies beside a notebook in Colab
+    copy = lab.emptied(notebook)
+    for cell in copy["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = RELATIVE_LINK.sub(lambda m: urljoin(inside, m[1]), "".join(cell["source"]))
+            cell["source"] = text.splitlines(keepends=True)
+    install = INSTALL.format(repository=address).splitlines(keepends=True)
+    first = {"cell_type": "code", "id": "install", "metadata": {}, "source": install}
+    copy["cells"].insert(0, first | {"outputs": [], "execution_count": None})
+    return copy
+
+
+def write_colab_copies(app: Sphinx) -> None:
+    repository = app.config.minattn_repository
+    if not repository:
+        return
+    folder = Path(app.outdir) / "colab"
+    folder.mkdir(exist_ok=True)
+    for docname in sorted(app.env.found_docs):
+        source = Path(app.srcdir) / f"{docname}.ipynb"
+        if source.exists():
+            copy = colab_copy(json.loads(source.read_text("utf-8")), repository)
+            text = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
+            (folder / source.name).write_text(text, "utf-8")
+
+
+def name_buttons(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Say what the theme's download buttons do, and offer Colab if there is a repository."""
+    words = {
+        "download-source-button": "Download {text}",
+        "download-pdf-button": "Print, or save as PDF",
+    }
+    for group in context.get("header_buttons", []):
+        if group.get("label") != "download-buttons":
+            continue
+        for button in group["buttons"]:
+            text = words.get(button["label"], "{text}").format(text=button["text"])
+            # A tooltip that repeats the words would only be read out twice.
+            button |= {"text": text, "tooltip": None}
+        address = colab_address(app.config.minattn_repository, pagename)
+        if address and str(context.get("page_source_suffix")) == ".ipynb":
+            colab = {"type": "link", "url": address, "text": "Open in Colab"}
+            group["buttons"].insert(1, colab | {"icon": "fas fa-code", "label": "colab-button"})

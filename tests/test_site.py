@@ -1,0 +1,148 @@
+"""What the book adds to Sphinx: lighter style sheets, buttons, and copies for Colab."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from sphinx.errors import ExtensionError
+
+from book._ext.minattn_site import colab, images, styles
+
+ROOT = Path(__file__).parents[1]
+CHAPTER = "notebooks/02_soft_attention"
+REPOSITORY = "https://github.com/someone/minattn"
+
+
+# styles.py ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("css", "kept"),
+    [
+        ("p,.used{a:b}.unused,.used .unused{a:b}", "p,.used{a:b}"),
+        (":is(.used,.x) a,:not(.x){a:b}:is(.used,b) a{a:b}", ":is(.used,b) a{a:b}"),
+        ("@media print{.used:not(.unused){a:b}.used{c:d}}", "@media print{.used{c:d}}"),
+        ("@supports (a:b){@media print{.used{c:d}}}", "@supports (a:b){@media print{.used{c:d}}}"),
+        ("@media screen{.unused{a:b}}@supports (a:b){@media x{.unused{a:b}}}", ""),
+        ("@keyframes turn{0%{a:b}to{a:c}}", "@keyframes turn{0%{a:b}to{a:c}}"),
+        ("@font-face{src:url(a.b)}", "@font-face{src:url(a.b)}"),
+        ('@charset "utf-8";\n/* .x{} */ .used { a : b }\n', '@charset "utf-8";.used{ a : b }'),
+        ("[data-x].used::before{content:'.}'}", '[data-x].used::before{content:".}"}'),
+        ('a[href$=".x"]{a:b}', 'a[href$=".x"]{a:b}'),
+        (r".used\:x,.used\:word{a:b}", r".used\:word{a:b}"),
+        (".used{}", ""),
+        ("/*! MIT */.used{a:b}/* .x */", "/*! MIT */.used{a:b}"),
+    ],
+)
+def test_rules_for_classes_that_no_page_mentions_are_left_out(css, kept):
+    assert styles.used_rules(css, {"used", "word"}) == kept
+
+
+def test_only_the_two_large_style_sheets_of_a_site_are_made_light(tmp_path):
+    static = tmp_path / "_static"
+    for folder in ("styles", "vendor", "mathjax"):
+        (static / folder).mkdir(parents=True)
+    sheets = [*styles.LARGE_STYLES, "minattn.css"]
+    for name in sheets:
+        (static / name).write_text(".a{b:c}.d{e:f}.g{h:i}")
+    (tmp_path / "index.html").write_text('<p class="x a">')
+    (static / "minattn.js").write_text("part.classList.add('d')")
+    (static / "mathjax" / "mathjax.js").write_text("g")
+    styles.lighten_styles(SimpleNamespace(outdir=tmp_path))
+    *large, ours = [(static / name).read_text() for name in sheets]
+    assert large == [".a{b:c}.d{e:f}"] * 2
+    assert ours == ".a{b:c}.d{e:f}.g{h:i}"
+    assert not (static / "vendor").exists()
+
+
+# images.py ----------------------------------------------------------------------------------------
+
+
+def test_an_inch_of_a_figure_is_an_inch_of_the_page_and_what_is_further_down_waits(tmp_path):
+    Image.new("P", (300, 150)).save(tmp_path / "a b.png", dpi=(144, 144))
+    Image.new("P", (300, 150)).save(tmp_path / "plain.png")
+    builder = SimpleNamespace(images={"a b.png": "a b.png", "plain.png": "plain.png"})
+    body = (
+        '<img alt="x" src="../_images/a%20b.png">'
+        + "word " * 200
+        + '<img src="../_images/plain.png"><img src="../_images/other.svg">'
+    )
+    context = {"body": body}
+    app = SimpleNamespace(builder=builder, srcdir=tmp_path)
+    images.settle_images(app, "page", "page.html", context, None)
+    first, *others = context["body"].split("<img ")[1:]
+    assert first.startswith('alt="x" src="../_images/a%20b.png" width="200" height="100">')
+    assert others == [
+        'src="../_images/plain.png" loading="lazy" width="300" height="150">',
+        'src="../_images/other.svg" loading="lazy">',
+    ]
+
+
+# colab.py -----------------------------------------------------------------------------------------
+
+
+def buttons(repository, pagename=CHAPTER, suffix=".ipynb"):
+    """The download buttons of a page under a setting, as the theme hands them over and we leave them."""
+    theme = [
+        {"label": "download-source-button", "text": suffix, "tooltip": "Download source file"},
+        {"label": "download-pdf-button", "text": ".pdf", "tooltip": "Print to PDF"},
+    ]
+    context = {
+        "header_buttons": [{"label": "download-buttons", "buttons": theme}],
+        "page_source_suffix": suffix,
+    }
+    app = SimpleNamespace(config=SimpleNamespace(minattn_repository=repository))
+    colab.name_buttons(app, pagename, "page.html", context, None)
+    return {button["text"]: button.get("url") for button in theme}
+
+
+def test_without_a_repository_there_is_a_download_and_no_colab():
+    assert list(buttons("")) == ["Download .ipynb", "Print, or save as PDF"]
+    assert colab.colab_address("", CHAPTER) is None
+
+
+def test_with_a_repository_a_chapter_opens_in_colab():
+    offered = buttons(REPOSITORY)
+    assert list(offered) == ["Download .ipynb", "Open in Colab", "Print, or save as PDF"]
+    assert offered["Open in Colab"] == (
+        "https://colab.research.google.com/github/someone/minattn"
+        "/blob/gh-pages/colab/02_soft_attention.ipynb"
+    )
+    assert "Open in Colab" not in buttons(REPOSITORY, "book/glossary", ".md")
+
+
+@pytest.mark.parametrize("wrong", ["minattn", "http://github.com/a/b", "https://github.com/a"])
+def test_an_address_that_is_no_repository_is_refused(wrong):
+    with pytest.raises(ExtensionError, match="or empty, got"):
+        colab.repository_path(wrong)
+
+
+def test_colab_gets_a_copy_that_fetches_the_book_first():
+    source = ROOT / f"{CHAPTER}.ipynb"
+    before = source.read_bytes()
+    copy = colab.colab_copy(json.loads(before), f"{REPOSITORY}.git/")
+    first, *others = copy["cells"]
+    lines = "".join(first["source"]).splitlines()
+    assert lines[1:] == [
+        f"!git clone --quiet --depth 1 {REPOSITORY} minattn-book",
+        "%cd minattn-book",
+        "%pip install --quiet . babel sacrebleu",
+    ]
+    assert all(not cell.get("outputs") for cell in copy["cells"])
+    text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")
+    assert f"]({REPOSITORY}/blob/HEAD/notebooks/01_context_vector.ipynb)" in text
+    assert "](../" not in text
+    assert source.read_bytes() == before, "the notebook itself stays as it is"
+
+
+def test_a_build_with_a_repository_writes_the_copies(tmp_path):
+    app = SimpleNamespace(
+        config=SimpleNamespace(minattn_repository=REPOSITORY),
+        env=SimpleNamespace(found_docs={CHAPTER, "book/glossary"}),
+        srcdir=ROOT,
+        outdir=tmp_path,
+    )
+    colab.write_colab_copies(app)
+    assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
