@@ -106,7 +106,8 @@ zip: book ## Pack the book into _build/minattn-book.zip, to be read without a ne
 audit: book ## Weigh and examine every page against its bars (needs Chromium and node)
 	@$(TOOL)/audit.py
 
-lock: env ## Write the second part of requirements.txt anew, from what is installed
+# Needs only uv of the old environment: where the first part has changed, `make env` may fail until this is done.
+lock: $(if $(wildcard .venv/minattn-stamp),,env) ## Write the second part of requirements.txt anew
 	@$(TOOL)/lock.py
 
 clean: ## Remove what was made, except .venv and your copies in my/

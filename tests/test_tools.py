@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -568,16 +569,42 @@ def test_the_book_is_served_to_this_machine_only_and_on_another_port_if_need_be(
 # lock.py ------------------------------------------------------------------------------------------
 
 
-def test_the_lock_keeps_the_first_part_and_leaves_cuda_out():
-    installed = {"numpy": "2", "nvidia-cublas": "1", "pexpect": "4", "zipp": "4+local", "pip": "1"}
-    text = lock.lock("numpy==2\n\n", installed)
-    assert text.startswith("numpy==2\n\n" + lock.BORDER)
-    assert 'pexpect==4; sys_platform != "win32"\n' in text
-    assert "zipp==4\n" in text
-    assert "nvidia" not in text
-    assert "pip==" not in text
-    with pytest.raises(SystemExit, match="not installed: torch"):
-        lock.lock("torch==2\n", installed)
+@pytest.fixture
+def uv(monkeypatch):
+    """Put something in the place of uv: it notes what it was given, and answers with `answer`."""
+    seen = SimpleNamespace(answer="", fails=0)
+
+    def run(command, **settings):
+        assert command[:4] == [sys.executable, "-m", "uv", "pip"]
+        *_, wanted, _, resolved = command
+        seen.wanted, seen.known = Path(wanted).read_text(), Path(resolved).read_text()
+        Path(resolved).write_text(seen.answer)
+        return subprocess.CompletedProcess(command, seen.fails)
+
+    monkeypatch.setattr(lock.subprocess, "run", run)
+    return seen
+
+
+def test_the_lock_keeps_the_first_part_and_leaves_cuda_out(uv, tmp_path):
+    first, second = "numpy==2\nflit_core==4\n\n", "zipp==3\ngone==1\n"
+    (tmp_path / "requirements.txt").write_text(first + lock.BORDER + second)
+    uv.answer = (
+        "cuda-toolkit==13 ; sys_platform == 'linux'\nflit-core==4\nnumpy==2\nnvidia-nccl-cu13==2\n"
+        "pexpect==4 ; sys_platform != 'win32'\ntriton==3\nzipp==3\n"
+    )
+    assert lock.main(tmp_path) == 0
+    assert (uv.wanted, uv.known) == (first, second)
+    assert (tmp_path / "requirements.txt").read_text() == (
+        first + lock.BORDER + "pexpect==4 ; sys_platform != 'win32'\nzipp==3\n"
+    )
+
+
+def test_a_lock_that_failed_leaves_the_file_alone(uv, tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("numpy==2\n")
+    uv.fails = 1
+    assert lock.main(tmp_path) == 1
+    assert path.read_text() == "numpy==2\n"
 
 
 def test_every_pin_is_exact_and_names_no_registry():

@@ -2,55 +2,49 @@
 
     make lock
 
-The first part is kept by hand. To move to new versions, edit it and delete the second part, delete
-.venv, then `make lock`.
+The first part is kept by hand. uv resolves the second, for every system and for Python 3.11 and
+newer. It keeps the versions that stand there: delete lines, or all, to move to newer ones.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
-from importlib.metadata import distributions
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BORDER = "# What these bring along. Made by `make lock`: do not edit below this line.\n"
-# The installer, the package itself, and what only torch's CUDA build needs.
-LEFT_OUT = re.compile(r"pip|minattn|triton|nvidia-.*|cuda-.*")
-ONLY_ON = {
-    "pexpect": 'sys_platform != "win32"',
-    "ptyprocess": 'sys_platform != "win32"',
-}
-# Wanted on other systems than the one this was made on.
-ELSEWHERE = [
-    'appnope==0.1.4; sys_platform == "darwin"',
-    'pywinpty==3.1.2; os_name == "nt"',
-]
+# What only torch's CUDA build needs.
+LEFT_OUT = re.compile(r"triton|nvidia-.*|cuda-.*")
+RESOLVE = "uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate"
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+def name(pin: str) -> str:
+    return re.sub(r"[-_.]+", "-", pin.split("==")[0]).lower()
 
 
-def lock(first_part: str, installed: dict[str, str]) -> str:
-    direct = {normal(line.split("==")[0]) for line in first_part.splitlines() if "==" in line}
-    missing = direct - installed.keys()
-    if missing:
-        raise SystemExit(f"minattn: not installed: {', '.join(sorted(missing))}")
-    pins = list(ELSEWHERE)
-    for name, version in installed.items():
-        if name not in direct and not LEFT_OUT.fullmatch(name):
-            public = version.split("+")[0]  # "2.13.0+cpu" names a build, not a release
-            pins.append(f"{name}=={public}" + (f"; {ONLY_ON[name]}" if name in ONLY_ON else ""))
-    return first_part + BORDER + "\n".join(sorted(pins)) + "\n"
+def lock(first_part: str, resolved: str) -> str:
+    direct = {name(line) for line in first_part.splitlines() if "==" in line}
+    pins = [pin for pin in resolved.splitlines() if name(pin) not in direct]
+    kept = [pin for pin in pins if not LEFT_OUT.fullmatch(name(pin))]
+    return first_part + BORDER + "\n".join(kept) + "\n"
 
 
 def main(root: Path = ROOT) -> int:
     path = root / "requirements.txt"
-    first_part = path.read_text(encoding="utf-8").split(BORDER)[0]
-    installed = {normal(d.metadata["Name"]): d.version for d in distributions()}
-    path.write_text(lock(first_part, installed), encoding="utf-8", newline="\n")
-    return 0
+    first_part, _, second_part = path.read_text(encoding="utf-8").partition(BORDER)
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, resolved = Path(folder, "wanted.in"), Path(folder, "resolved.txt")
+        wanted.write_text(first_part, encoding="utf-8")
+        resolved.write_text(second_part, encoding="utf-8")  # uv keeps to what it finds there
+        command = [sys.executable, "-m", *RESOLVE.split(), str(wanted), "-o", str(resolved)]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL)
+        if done.returncode == 0:
+            text = lock(first_part, resolved.read_text(encoding="utf-8"))
+            path.write_text(text, encoding="utf-8", newline="\n")
+    return done.returncode
 
 
 if __name__ == "__main__":
