@@ -1,7 +1,7 @@
 """minattn: attention, built and measured.
 
-The package that grows with the book: one chapter, one module. Import what you need from the module that
-is named by the idea, for example ``from minattn.alignment import AdditiveAttention``.
+The package that grows with the book: every chapter adds a module or more, named by their ideas. Import what you
+need from there, for example ``from minattn.alignment import AdditiveAttention``.
 """
 
 from importlib.metadata import PackageNotFoundError, version

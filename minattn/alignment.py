@@ -9,16 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from minattn.recurrent import Attend
-from minattn.translation import check_sizes
-
-Mask = Bool[Tensor, "*#batch #queries keys"] | None
-"""True where a query may attend to a key; None where all may."""
+from minattn.masks import Mask, to_bool
+from minattn.seam import Attend, check_sizes
 
 
 def masked_softmax(
     scores: Float[Tensor, "*batch queries keys"],
-    mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+    mask: Mask = None,
 ) -> Float[Tensor, "*batch queries keys"]:
     r"""Turn scores into weights that are positive and sum to one over the keys.
 
@@ -37,9 +34,10 @@ def masked_softmax(
     """
     if mask is None:
         return scores.softmax(dim=-1)
-    blind = ~mask.any(dim=-1, keepdim=True)
-    bias = torch.zeros(mask.shape, dtype=scores.dtype, device=scores.device)
-    bias = bias.masked_fill(~mask & ~blind, -math.inf)  # a row of only -inf would be NaN
+    allowed = to_bool(mask, scores.shape, scores.device)
+    blind = ~allowed.any(dim=-1, keepdim=True)
+    bias = torch.zeros(allowed.shape, dtype=scores.dtype, device=scores.device)
+    bias = bias.masked_fill(~allowed & ~blind, -math.inf)  # a row of only -inf would be NaN
     return (scores + bias).softmax(dim=-1) * ~blind
 
 
@@ -265,7 +263,7 @@ def with_temperature(attend: Attend, temperature: float) -> Attend:
     """
     _check_temperature(temperature)
 
-    def tempered(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+    def tempered(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         weights = attention_weights(attend, query, key, mask)
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
         return weighted_sum(masked_softmax(log_weights / temperature, mask), value)
@@ -282,7 +280,7 @@ def hard(attend: Attend) -> Attend:
         Xu et al. 2015, arXiv:1502.03044, sections 4.1 and 4.2, on hard and soft attention.
     """
 
-    def hardened(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+    def hardened(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         weights = attention_weights(attend, query, key, mask)
         one_hot = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
         return weighted_sum(one_hot * (weights.sum(-1, keepdim=True) > 0), value)
@@ -318,7 +316,7 @@ class WeightDropout(nn.Module):
         query: Float[Tensor, "*batch queries d_query"],
         key: Float[Tensor, "*batch keys d_key"],
         value: Float[Tensor, "*batch keys d_value"],
-        mask: Mask = None,
+        mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
     ) -> Float[Tensor, "*batch queries d_value"]:
         """Attend with some weights dropped."""
         return weighted_sum(self.dropout(attention_weights(self.inner, query, key, mask)), value)

@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from minattn.dot_product import check_widths
 from minattn.masks import Both, Causal, Mask, MaskDescription, Window, to_bool
-from minattn.translation import check_sizes
+from minattn.seam import check_sizes, check_widths
 
 
 def blockwise_attend(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from minattn.masks import Mask, Padding
 from minattn.positions import LearnedPositions, SinusoidalPositions
-from minattn.self_attention import Positions
+from minattn.seam import Positions, check_sizes
 from minattn.transformer import TransformerTranslator
-from minattn.translation import Memory, State, Translator, check_ids, check_sizes, write
+from minattn.translation import Memory, State, Translator, check_ids, write
 from minattn.vocabulary import BOS, EOS, PAD
 
 

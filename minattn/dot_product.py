@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from minattn.alignment import masked_softmax, weighted_sum
 from minattn.masks import Mask, to_bool, to_sdpa
-from minattn.recurrent import Attend
-from minattn.translation import check_sizes
+from minattn.seam import Attend, check_sizes, check_widths
 
 Array = np.ndarray
 
@@ -288,26 +287,3 @@ def _four_axes(tensor: Tensor, batch: Sequence[int]) -> Tensor:
     tensor = tensor.expand(*batch, *tensor.shape[-2:])
     tensor = tensor[(None,) * max(0, 2 - len(batch))]
     return tensor.flatten(0, tensor.ndim - 4)
-
-
-def check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Check the shapes of query, key and value; return the leading axes they have together."""
-    query, key, value = (tuple(shape) for shape in shapes)
-    if min(len(query), len(key), len(value)) < 2:
-        raise ValueError(
-            "query, key and value need shapes (..., queries, d_k), (..., keys, d_k) and "
-            f"(..., keys, d_v), got {query}, {key} and {value}"
-        )
-    if query[-1] != key[-1] or query[-1] < 1:
-        raise ValueError(f"query and key need one width, at least 1, got {query} and {key}")
-    if key[-2] != value[-2]:
-        raise ValueError(f"there must be one value for each key, got {key} and {value}")
-    if query[:-2] == key[:-2] == value[:-2]:
-        return query[:-2]
-    try:
-        return np.broadcast_shapes(query[:-2], key[:-2], value[:-2])
-    except ValueError:
-        raise ValueError(
-            "the leading axes of query, key and value must broadcast, "
-            f"got {query}, {key} and {value}"
-        ) from None

@@ -60,6 +60,10 @@ class Causal(MaskDescription):
         return _band(shape, device, before=shape[-1], after=0)
 
 
+CAUSAL = Causal()
+"""The mask of a decoder: what most calls mean by a causal mask."""
+
+
 @dataclass(frozen=True)
 class Window(MaskDescription):
     """A query sees its own position, so many before it and so many after it.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from minattn.dot_product import attend as plain_attend
 from minattn.dot_product import fused_attend
 from minattn.masks import Both, Mask
-from minattn.recurrent import Attend
+from minattn.seam import Attend
 
 
 def split_heads(

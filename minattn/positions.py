@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
-from minattn.recurrent import Attend
-from minattn.translation import check_sizes
+from minattn.seam import Attend, check_sizes
 
 
 def sinusoidal(

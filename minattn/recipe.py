@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from minattn.checkpoints import check_names, load_checkpoint, save_checkpoint
 from minattn.display import Progress
 from minattn.schedules import Constant, Schedule
+from minattn.seam import check_sizes
 from minattn.tasks.base import Task
 from minattn.training import Losses, batches, seeded
-from minattn.translation import Translator, check_sizes
+from minattn.translation import Translator
 from minattn.vocabulary import Batch, token_mask
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from minattn.alignment import attention_weights
 from minattn.masks import Mask, to_bool
-from minattn.recurrent import Attend
+from minattn.seam import Attend
 
 
 class Recording:

@@ -1,6 +1,5 @@
 """A recurrent encoder and decoder (chapter 1), with a place for an ``attend`` between them (chapter 2)."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -8,15 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minattn.seam import Attend
 from minattn.translation import Memory, State, Translator, check_ids
 from minattn.vocabulary import token_mask
-
-Attend = Callable[..., Tensor]
-"""``attend(query, key, value, mask=None) -> output``, the seam of the whole book.
-
-Shapes: query (batch, queries, d_query), key (batch, keys, d_key), value (batch, keys, d_value), mask bool
-(batch, queries, keys) with True where a query may attend, output (batch, queries, d_value).
-"""
 
 
 def gru_step(

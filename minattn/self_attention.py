@@ -1,22 +1,14 @@
 """Models of self-attention and little else (chapter 4): one answers in place, one goes on writing."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minattn.dot_product import DotProductAttention, fused_attend
-from minattn.masks import Causal, Mask, Padding
-from minattn.recurrent import Attend
-from minattn.translation import Memory, State, Translator, check_ids, check_sizes
+from minattn.masks import CAUSAL, Mask, Padding
+from minattn.seam import Attend, Positions, check_sizes
+from minattn.translation import Memory, State, Translator, check_ids
 from minattn.vocabulary import token_mask
-
-Positions = Callable[[Tensor], Tensor]
-"""Takes token vectors (batch, seq, d_model) and returns them with their places marked."""
-
-
-CAUSAL = Causal()
 
 
 class SelfAttentionStack(nn.Module):

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from minattn.seam import check_sizes
 from minattn.tasks.base import Example, Task
-from minattn.translation import check_sizes
 from minattn.vocabulary import Vocabulary
 
 START = "▁"
 """Stands in front of every word, so that the pieces can be put together again."""
 
-Pair = tuple[str, str]
+Merge = tuple[str, str]
+"""Two pieces that are joined to one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Subwords:
     """
 
     alphabet: tuple[str, ...]
-    merges: tuple[Pair, ...]
+    merges: tuple[Merge, ...]
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ class Subwords:
         return pieces
 
     @cached_property
-    def _ranks(self) -> dict[Pair, int]:
+    def _ranks(self) -> dict[Merge, int]:
         return {pair: rank for rank, pair in enumerate(self.merges)}
 
 
@@ -92,10 +93,10 @@ def learn_subwords(texts: Iterable[str], n_merges: int, alphabet: Iterable[str] 
     letters = sorted({START, *alphabet, *(letter for word in counts for letter in word)})
     age = {letter: i for i, letter in enumerate(letters)}
     words = {word: list(word) for word in counts}
-    total: Counter[Pair] = Counter()
+    total: Counter[Merge] = Counter()
     for word, pieces in words.items():
         _count(total, pieces, counts[word])
-    merges: list[Pair] = []
+    merges: list[Merge] = []
     while total and len(merges) < n_merges:
         best = min(total, key=lambda pair: (-total[pair], age[pair[0]], age[pair[1]]))
         merges.append(best)
@@ -153,7 +154,7 @@ def split_words(text: str) -> list[str]:
     return re.findall(rf"{START}?\w+|{START}?[^\w{START}]+|{START}", f" {text}".replace(" ", START))
 
 
-def join(pieces: Sequence[str], pair: Pair) -> list[str]:
+def join(pieces: Sequence[str], pair: Merge) -> list[str]:
     """Join a pair wherever it occurs, from the left.
 
     >>> join(["a", "a", "a", "b"], ("a", "a"))
@@ -168,10 +169,10 @@ def join(pieces: Sequence[str], pair: Pair) -> list[str]:
     return out
 
 
-def _count(total: Counter[Pair], pieces: Sequence[str], times: int) -> None:
+def _count(total: Counter[Merge], pieces: Sequence[str], times: int) -> None:
     for pair in _pairs(pieces):
         total[pair] += times
 
 
-def _pairs(pieces: Sequence[str]) -> list[Pair]:
+def _pairs(pieces: Sequence[str]) -> list[Merge]:
     return list(pairwise(pieces))

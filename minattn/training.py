@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from minattn.display import Progress
+from minattn.seam import check_sizes
 from minattn.tasks.base import Example, Task
-from minattn.translation import Decode, Translator, check_sizes, greedy, translate
+from minattn.translation import Decode, Translator, greedy, translate
 from minattn.vocabulary import PAD, token_mask
 
 

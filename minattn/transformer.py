@@ -11,12 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minattn.dot_product import fused_attend
-from minattn.masks import Mask, Padding
+from minattn.masks import CAUSAL, Mask, Padding
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions
-from minattn.recurrent import Attend
-from minattn.self_attention import CAUSAL, Positions
-from minattn.translation import Memory, State, Translator, check_ids, check_sizes
+from minattn.seam import Attend, Positions, check_sizes
+from minattn.translation import Memory, State, Translator, check_ids
 from minattn.vocabulary import token_mask
 
 Activation = Callable[[Tensor], Tensor]

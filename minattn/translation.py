@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minattn.seam import check_sizes
 from minattn.tasks.base import Example, Task
 from minattn.vocabulary import BOS, EOS, PAD
 
@@ -67,17 +68,6 @@ class Translator(nn.Module, ABC):
             step_logits, state = self.step(token, state, memory)
             logits.append(step_logits)
         return torch.stack(logits, dim=1)
-
-
-def check_sizes(**sizes: int) -> None:
-    """Check that every size is at least 1.
-
-    Raises:
-        ValueError: naming the first that is not.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
 
 
 def check_ids(source: Tensor, target_in: Tensor | None = None) -> None:
