@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from harness import Case, Effort, Goal, assert_equal, compare, peak_memory, report
 from torch import Tensor
 
+from benchmarks.harness import Case, Effort, Goal, assert_equal, compare, peak_memory, report
 from minattn.blockwise import blockwise_attend
 from minattn.dot_product import fused_attend
 from minattn.masks import Causal, Mask, Padding

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, Case, Effort, Goal, compare, report
+from benchmarks.harness import ROOT, Case, Effort, Goal, compare, report
 
 BIN = ROOT / ".venv" / "bin"
 ARC_SECONDS = 240  # for chapters 1 to 7, on two cores
@@ -85,7 +85,11 @@ def against_bar(what: str, seconds: float, bar: float, parts: dict[str, Any]) ->
 def execute(notebook: Path) -> dict[str, Any]:
     """Execute a notebook by a process of its own, which says what it took."""
     done = subprocess.run(
-        [sys.executable, __file__, notebook], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.course", notebook],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from harness import Case, Effort, Goal, assert_equal, compare
 from torch import Tensor, nn
 from transformers import GenerationConfig, MarianConfig, MarianMTModel
 from x_transformers import XTransformer
 
+from benchmarks.harness import Case, Effort, Goal, assert_equal, compare
 from minattn.decoding import Cached, beam_search
 from minattn.positions import sinusoidal
 from minattn.transformer import TransformerTranslator

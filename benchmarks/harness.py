@@ -1,5 +1,6 @@
 """Time things side by side, after seeing that they give the same, and keep the results."""
 
+import importlib
 import itertools
 import json
 import math
@@ -15,12 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
 
+from book.experiments.running import made
+from book.tools.writing import write_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
-sys.path.append(str(ROOT / "book" / "experiments"))
-
-from running import made, store  # noqa: E402
-
 PEERS = ("x-transformers", "transformers")
 THREADS = 1
 
@@ -163,8 +163,8 @@ def peak_memory(call: str, *arguments: object) -> int:
 
     The function does everything that shall not count, then returns what shall.
     """
-    command = [sys.executable, __file__, call, json.dumps(arguments)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.harness", call, json.dumps(arguments)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode:
         raise RuntimeError(f"{call}{arguments} did not end well:\n{found.stderr}")
     return int(found.stdout)
@@ -173,7 +173,7 @@ def peak_memory(call: str, *arguments: object) -> int:
 def _print_peak_memory(call: str, arguments: list[Any]) -> None:
     module, function = call.split(".")
     torch.set_num_threads(THREADS)
-    work = getattr(__import__(module), function)(*arguments)
+    work = getattr(importlib.import_module(f"benchmarks.{module}"), function)(*arguments)
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what was before
     kept = work()
@@ -206,8 +206,9 @@ def keep(name: str, cases: Sequence[Case], effort: Effort) -> None:
         return
     about = made(f"make bench ONLY={name}", ("torch", "numpy", *PEERS))
     about["rounds"] = effort.rounds
-    RESULTS.mkdir(exist_ok=True)
-    store(RESULTS / f"{name}.json", {"made": about, "cases": [asdict(case) for case in cases]})
+    stored = {"made": about, "cases": [asdict(case) for case in cases]}
+    text = json.dumps(stored, indent=1, default=str) + "\n"
+    write_whole(RESULTS / f"{name}.json", text)
 
 
 if __name__ == "__main__":

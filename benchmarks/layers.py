@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from harness import Case, Effort, Goal, assert_equal, compare
 from torch import Tensor, nn
 
+from benchmarks.harness import Case, Effort, Goal, assert_equal, compare
 from minattn.masks import Causal, Padding
 from minattn.multihead import MultiHeadAttention
 from minattn.transformer import DecoderBlock, EncoderBlock

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from harness import Case, Effort, Goal, assert_equal, compare
-from timeline import make_model
 from torch import Tensor, nn
 
+from benchmarks.harness import Case, Effort, Goal, assert_equal, compare
+from book.experiments.timeline import make_model
 from minattn.tasks import number_words
 from minattn.tasks.base import Task
 from minattn.training import batches, seeded, token_loss

@@ -9,7 +9,8 @@ import argparse
 import importlib
 
 import torch
-from harness import FULL, QUICK, THREADS, keep
+
+from benchmarks.harness import FULL, QUICK, THREADS, keep
 
 PARTS = ("attention", "layers", "recurrent", "decoding", "training", "course")
 
@@ -26,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     for name in [arguments.only] if arguments.only else PARTS:
         print(f"\n{name}", flush=True)
-        keep(name, importlib.import_module(name).measure(effort), effort)
+        keep(name, importlib.import_module(f"benchmarks.{name}").measure(effort), effort)
 
 
 if __name__ == "__main__":

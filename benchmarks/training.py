@@ -22,11 +22,11 @@ import recipe_2017
 import torch
 import torch._inductor.config
 import torch.nn.functional as F
-from harness import Case, Effort, Goal, assert_equal, compare, report
-from recipe_2017 import BATCH_SIZE, D_FF, D_MODEL, LONGEST, N_HEADS, N_LAYERS
 from torch import Tensor, nn
 from x_transformers import XTransformer
 
+from benchmarks.harness import Case, Effort, Goal, assert_equal, compare, report
+from benchmarks.recipe_2017 import BATCH_SIZE, D_FF, D_MODEL, LONGEST, N_HEADS, N_LAYERS
 from minattn.claims import results
 from minattn.decoding import Cached
 from minattn.positions import LearnedPositions, sinusoidal

@@ -1,13 +1,14 @@
 """Settings of every test: the same examples everywhere, one thread, no window."""
 
-import importlib
-import sys
+from itertools import combinations
 from pathlib import Path
 
 import hypothesis
 import matplotlib
 import pytest
 import torch
+
+ROOT = Path(__file__).parents[1]
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
@@ -19,9 +20,59 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("book")
 
 
-def pytest_collection_modifyitems(items):
-    """Long tests come first, so that no worker is left alone with one at the end."""
+def pytest_collection_modifyitems(config, items):
+    """Sort the cases of a run: what is tried with whom, which pass it belongs to, and what comes first."""
+    chosen = set(map(id, covering(items)))
+    left_out = [item for item in items if id(item) not in chosen]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if id(item) in chosen]
+    for item in items:
+        if is_plain(item):
+            item.add_marker("plain")
+    # Long tests come first, so that no worker is left alone with one at the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def is_plain(item):
+    """Tell whether a test runs without shapes checked at run time.
+
+    Only the package has shapes. The checker speaks before the package rejects, and makes long trainings longer.
+    """
+    shaped = item.path.is_relative_to(ROOT / "tests/package") or item.path.is_relative_to(
+        ROOT / "minattn"
+    )
+    marks = {mark.name for mark in item.iter_markers()}
+    return (
+        not shaped
+        or bool(marks & {"rejects", "slow"})
+        or "unchecked" in getattr(item, "fixturenames", ())
+    )
+
+
+def covering(items):
+    """Leave out cases of a test marked pairwise: every pair of values of two parameters stays in one.
+
+    A fault nearly always takes one value or two; all combinations of five parameters take an hour to say no more.
+    """
+    groups = {}
+    for item in items:
+        if item.get_closest_marker("pairwise"):
+            groups.setdefault(item.function, []).append(item)
+        else:
+            yield item
+    for group in groups.values():
+        # A value is known by its identity: not all can be compared, and a mark holds each of them once.
+        values = {
+            id(item): [(name, id(value)) for name, value in item.callspec.params.items()]
+            for item in group
+        }
+        pairs = {item: set(combinations(found, 2)) for item, found in values.items()}
+        missing = set().union(*pairs.values())
+        while missing:
+            best = max(group, key=lambda item: len(pairs[id(item)] & missing))
+            missing -= pairs[id(best)]
+            yield best
 
 
 @pytest.fixture
@@ -46,21 +97,3 @@ def notebook():
     shell.outputs = shell.display_pub.outputs
     yield shell
     InteractiveShell.clear_instance()
-
-
-@pytest.fixture
-def import_script(monkeypatch):
-    """Import a script as its own folder sees it, ``import_script(folder, name)``; nothing of it stays."""
-    root = Path(__file__).parents[1]
-    folders = [str(root / "book" / "experiments"), str(root / "benchmarks")]
-    before = set(sys.modules)
-
-    def call(folder, name):
-        monkeypatch.syspath_prepend(str(folder))
-        return importlib.import_module(name)
-
-    yield call
-    for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None) or ""
-        if any(folder in file for folder in folders):
-            del sys.modules[name]

@@ -1,6 +1,6 @@
 """Measure every page of the built book against the bars it promises to keep.
 
-    python book/tools/audit.py [PAGE ...]      a table; exit status 1 if a hard bar is missed
+    python -m book.tools.audit [PAGE ...]      a table; exit status 1 if a hard bar is missed
 
 Hard: bytes and requests of the first view, layout shift, what axe finds in both themes, and
 Lighthouse's scores for accessibility and best practices. Reported only, for three pages: when the
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from browsing import (
+from book.tools.browsing import (
     ARGUMENTS,
     CHROMIUM,
     DESK,

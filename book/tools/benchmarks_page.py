@@ -1,7 +1,7 @@
 """Write what the benchmarks measured as a page, book/benchmarks.md, with its figures.
 
-    python book/tools/benchmarks_page.py            write it
-    python book/tools/benchmarks_page.py --check    fail if it is out of date
+    python -m book.tools.benchmarks_page            write it
+    python -m book.tools.benchmarks_page --check    fail if it is out of date
 
 The numbers come from benchmarks/results/*.json. Only ratios are shown: seconds are of one machine.
 """
@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import claims_page
-import models_page
+from book.tools.pages import spread, text, write_page
+from book.tools.pages import table as pages_table
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLY, FIRST = 1000, 600  # steps after which the changes to the two recipes are looked at
@@ -26,180 +26,6 @@ FIGURE = "_static/benchmarks/attention.svg"
 PARTS = ("attention", "layers", "recurrent", "decoding", "training", "course")
 
 Case = dict[str, Any]
-
-TEXT = """\
-# Measured beside others
-
-What would one use instead of this package (*minattn* below), and what would one gain or lose by it? Here it
-runs beside torch's own layers, x-transformers and transformers, and beside the forms that most tutorials write.
-
-Unless its table says otherwise, a figure on this page is a ratio of two times, taken side by side: 2 means twice
-as long as what it is compared with. The contestants take turns, there and back, in one run; a ratio is taken in
-each round, and shown are their median and, in brackets, a 95 % interval of it. Before anything is timed, all
-contestants get the same weights, and it is asserted that they give the same. Only in training does x-transformers
-have a start of its own. A dash stands where nothing was measured.
-
-So much is not shown: how long anything takes in seconds. That is of one machine, and yours is another one.
-Ratios are too, to a degree. These were taken on a small virtual machine ({processor}) with two cores and
-neighbours, without a graphics processor. Where nothing else is said, one thread was used, as in the course.
-The versions were {versions}.
-
-## In short
-
-{goals}
-
-*A bar is a limit that was set beforehand; what meets it is counted. In brackets is the range over all cases that
-the bar is for: of blockwise attention, those without padding from 512 keys on; of writing, those of one sentence
-at a time; of recurrent models, multiplicative attention.*
-
-The bar for recurrent models is out of reach, that for writing is met by the course's models only, and some are
-missed in part. Each section says what stands in the way.
-
-## Attention
-
-Eight heads of width 64, in single precision, one sequence, two threads. The measure is torch's fused operation,
-`scaled_dot_product_attention` (SDPA). *minattn* is our default, `fused_attend`, which hands everything over to
-it; *blockwise* is `blockwise_attend`, our own in plain torch; *textbook* makes a table of all weights.
-
-:::{{figure}} {figure}
-:alt: {alt}
-
-Causal attention: the time over that of torch's fused operation. Bars are 95 % intervals.
-:::
-
-`fused_attend` costs what it hands over to torch. Without padding `blockwise_attend` is about a tenth behind, with
-gradients by up to three tenths; under a causal mask a quarter up to 256 keys, and from 512 on a tenth at most. From
-1,024 keys on it is ahead where there is padding, and twice as fast where there is a causal mask as well. For
-torch has a flag for a causal mask but none for both, so it gets a table of what is allowed and computes all of
-it, while our blocks leave out what nobody may attend to: the future, and a block of padding.
-
-For short sequences the table of all weights is faster than torch's fused operation: at 128 keys, but for padding
-alone without gradients, and up to 512 where gradients are needed and nothing is masked. There our default is
-behind the textbook, for it is torch's own.
-
-{memory}
-
-*By how much the memory of a fresh process grows in one pass forward and backward under a causal mask.*
-
-<details>
-<summary>All lengths, with and without masks</summary>
-
-{attention}
-
-</details>
-
-## Layers
-
-Ours against torch's with the same weights: `MultiHeadAttention`, `EncoderBlock` and `DecoderBlock` against
-`nn.MultiheadAttention`, `nn.TransformerEncoderLayer` and `nn.TransformerDecoderLayer`. The course's size is
-width 64 with 32 sequences of 20 tokens, the paper's is width 512 with 8 of 100.
-
-{layers}
-
-In training ours is nowhere slower. In inference it is as fast with one thread, as in the course, but for one
-case. With two, torch is ahead at the course's size: there its attention goes through a small table of weights,
-while ours calls the fused operation, which for 128 tables (32 sequences, 4 heads) of 20 by 20 took 1.3 times as
-long with two threads as with one. At the paper's size torch's encoder layer is ahead in inference with padding,
-and with two threads. It is one operation of its own there. We presume that it gains by joining the activation to
-the matrix product, and did not look further.
-
-## Recurrent models
-
-The models of chapters 1 and 2 against the form in which tutorials write them, with a loop over the words of
-the target in Python. The time of one training step, over that of ours; both sides have the same loss and
-optimizer. *Loop* calls torch's recurrent layer once for each word of the target; *loop over cells* calls torch's
-cell, and for the words of the source too. *Recurrence alone* is what torch's recurrent layers need by
-themselves: nobody who uses them can be faster.
-
-{recurrent}
-
-Three times as fast was the bar for multiplicative attention, whose context is not needed inside the loop, so
-that all steps can be made at once. It is missed. The last column says why: our step spends {alone} of its time in
-torch's recurrent layers, which the other side calls too. If all the rest were free, the ratio would be
-{most}. With additive attention before the step we need a loop as well. What is saved there is to project the
-keys once and not at every step, and to make all logits at once.
-
-## Writing
-
-One translator with the same weights in three libraries, each with its cache of keys and values, and with torch's
-own layers, which have none. All write the same tokens, *target* of them, from a source of 64. The time is over
-that of ours, so more than 1 means that the other one is slower.
-
-{decoding}
-
-At the course's size the bar of 1.5 is met; at the larger size it is not. For every token all weights of the
-decoder are read, some 25 MB there, whoever writes it; when it was built, that alone was 0.58 of our time. The
-other libraries have to do it too. With 64 sentences at a time nearly nothing is left
-to gain: the matrix products are the same for all, and we presume that they fill the time.
-
-## Training
-
-German numbers into English, to 99 % of the held-out ones. How many steps that takes was looked for in steps
-of a hundred or two, with five seeds; the median has to get there. A step was timed side by side.
-
-{training}
-
-The same model needs the same steps on torch's layers: its losses are equal step by step, so they were not counted
-again. x-transformers begins with other weights and has other details, at the same sizes. The recipe of 2017 is
-rendered line by line, with its 4,000 steps of warm-up: the rate is still rising when ours has long been done.
-Of five seeds none was there when its warm-up ended, so the last ratio is a lower bound. It is the steps that
-make most of it. With two threads a step takes nn.Transformer {two} times as long as ours, which is a tie and misses
-the bar by a hair.
-
-### What one change does to the time of a step
-
-{changes}
-
-*The time of a step of ours with the change, over that without it.*
-
-### What one change does to the recipe of 2017
-
-The share of unseen numbers that is right after {early} steps: median, lowest and highest, and the number of
-seeds. *Measured* is the difference to *as it is*. Where nothing was predicted, the place is empty.
-
-{from_2017}
-
-### What one change does to the recipe of chapter 7
-
-The same, after {first} steps.
-
-{from_minattn}
-
-The predictions were written down before. Wrong in kind were that for torch.compile, which started up for {compile}
-times as long as a whole training takes, and is slower then, and that for the start: in the recipe of 2017,
-ours is worth more than the norms, the labels and the tables together. Wrong in size were those for dropout, the
-schedule of 2017 and two threads. Of the gain over 2017 the schedule is the largest part, and leaving out dropout
-comes next; the gains do not add up. Adam fused would save a twelfth of a step. It is not taken, for it changes
-the last digits of every number that the book has stored.
-
-## The course itself
-
-To import the package takes {import_} times as long as to import torch, which it includes. Chapters 1 to 7 run
-from end to end in {arc} of the four minutes that were set, two at a time on two cores; `make test` takes
-{suite_share} of its fifteen, with the book built from nothing. Slowest first:
-
-{course}
-
-{suite}
-
-## What was tried
-
-{tried}
-
-*Ratios of the time after to the time before, of the one operation or part that is named, on one thread, measured
-while it was built. They are not measured again by `make bench`. Attention with a table, faster alone for short
-sequences, was slower in training, where it has masks and gradients to keep.*
-
-## Measure it yourself
-
-    make bench QUICK=1            two minutes, writes nothing
-    make bench                    everything, an hour or more; writes this page anew
-    make bench ONLY=attention     one part
-
-The other libraries are installed into an environment of their own, beside that of the book. The scripts are
-in `benchmarks/`, the results with all intervals in `benchmarks/results/`. No test of the book looks at a
-clock; what the tests look at is that everything that is compared here gives the same.
-"""
 
 ALT = (
     "Two panels, forward and forward with backward, against lengths from 128 to 4,096. fused_attend stays at 1, "
@@ -212,7 +38,7 @@ def load(root: Path) -> dict[str, dict[str, Any]]:
     return {part: json.loads((folder / f"{part}.json").read_text("utf-8")) for part in PARTS}
 
 
-table = partial(models_page.table, others=":--")
+table = partial(pages_table, others=":--")
 
 
 def ratio(case: Case, contestant: str, interval: bool = True) -> str:
@@ -220,7 +46,7 @@ def ratio(case: Case, contestant: str, interval: bool = True) -> str:
     if contestant not in case["ratios"]:
         return "–"
     found = case["ratios"][contestant]
-    return models_page.spread(found) if interval else f"{found[1]:.2f}"
+    return spread(found) if interval else f"{found[1]:.2f}"
 
 
 def contestants(cases: Iterable[Case]) -> list[str]:
@@ -277,9 +103,9 @@ def goals(parts: dict[str, dict[str, Any]]) -> str:
                 found.setdefault(key, []).append((middle, met))
     lines = []
     for (part, what, bar), measured in found.items():
-        spread = models_page.spread([middle for middle, _ in measured])
+        middles = [middle for middle, _ in measured]
         met = sum(met for _, met in measured)
-        lines.append([part, what, bar, spread, f"{met} of {len(measured)}"])
+        lines.append([part, what, bar, spread(middles), f"{met} of {len(measured)}"])
     return table(["part", "ratio of", "bar", "median (range)", "met"], lines)
 
 
@@ -334,7 +160,7 @@ def accuracies_table(case: Case) -> str:
     for name, found in case["more"].items():
         middle = statistics.median(found["accuracy"])
         change = "" if name == case["reference"] else f"{middle - base:+.3f}"
-        seeds = f"{models_page.spread(found['accuracy'], 3)}, {len(found['accuracy'])}"
+        seeds = f"{spread(found['accuracy'], 3)}, {len(found['accuracy'])}"
         lines.append([name, found.get("predicted", ""), change, seeds])
     return table(["change", "predicted", "measured", "right (range), seeds"], lines)
 
@@ -452,7 +278,7 @@ def render(root: Path) -> str:
         what: f"{where(cases['course'], measured=what)[0]['ratios']['minattn'][1]:.2f}"
         for what in ("chapters 1 to 7", "make test")
     }
-    return TEXT.format(
+    return text("benchmarks").format(
         processor=made["processor"],
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         goals=goals(parts),
@@ -489,7 +315,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
             print(f"book/{FIGURE} is out of date; run make notebooks", file=sys.stderr)
             return 1
         attention_figure(attention, figure)
-    return claims_page.write_page(root / "book" / "benchmarks.md", render(root), arguments)
+    return write_page(root / "book" / "benchmarks.md", render(root), arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Build the book into _build/html, warnings as errors; do nothing if nothing changed.
 
-    python book/tools/build_book.py
+    python -m book.tools.build_book
 
 Each build starts from nothing: Sphinx repeats no warning for a page that it has read before, so a
 second try after a failed one would pass.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = ["_config.yml", "_toc.yml", "requirements.txt", "book", "notebooks", "minattn"]
-SKIPPED = {"__pycache__", ".ipynb_checkpoints", "chapters", "experiments", "tools"}
+SKIPPED = {"__pycache__", ".ipynb_checkpoints", "chapters", "experiments", "pages", "tools"}
 
 
 def digest(root: Path) -> str:
@@ -52,7 +52,8 @@ def build(root: Path = ROOT) -> int:
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as file:
-        settings = os.environ | {"NO_COLOR": "1"}
+        # The extension of the pages uses these tools.
+        settings = os.environ | {"NO_COLOR": "1", "PYTHONPATH": str(root)}
         done = subprocess.run(
             command, cwd=root, stdout=file, stderr=subprocess.STDOUT, env=settings
         )

@@ -1,6 +1,6 @@
 """Lay out the reader's own copies of the chapters in my/, and never overwrite their work.
 
-    python book/tools/lab.py
+    python -m book.tools.lab
 
 A copy starts without outputs, and with what only the book shows made plain: citations are written
 out, captions stand below their figures, code that the book folds is folded.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ from itertools import count
 from pathlib import Path
 
 from pybtex.database import parse_file
+
+from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 CITATION = re.compile(r"\{cite:(?P<kind>[tp])\}`(?P<keys>[^`]+)`")
@@ -83,10 +84,7 @@ def authors_and_year(key: str) -> tuple[str, str]:
 
 
 def write(path: Path, value: object) -> None:
-    """In one step: an interrupted run leaves what was there."""
-    half = path.with_name(path.name + ".tmp")
-    half.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(half, path)
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def names(stem: str) -> Iterator[str]:

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from book.tools.writing import write_whole
+
 ROOT = Path(__file__).resolve().parents[2]
 BORDER = "# What these bring along. Made by `make lock`: do not edit below this line.\n"
 # What only torch's CUDA build needs.
@@ -43,7 +45,7 @@ def main(root: Path = ROOT) -> int:
         done = subprocess.run(command, stdout=subprocess.DEVNULL)
         if done.returncode == 0:
             text = lock(first_part, resolved.read_text(encoding="utf-8"))
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_whole(path, text)
     return done.returncode
 
 

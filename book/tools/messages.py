@@ -4,7 +4,7 @@ Both programs are BSD-3-licensed, and their catalogues with them. They are not n
 what comes out is stored in minattn/tasks/messages.tsv, with the licences beside it. To do it again:
 
     pip download --no-deps django==5.2.19 wagtail==8.0.1
-    python book/tools/messages.py django-*.whl wagtail-*.whl
+    python -m book.tools.messages django-*.whl wagtail-*.whl
 """
 
 import io

@@ -1,7 +1,7 @@
 """Set every model of the course side by side on one page, book/models.md.
 
-    python book/tools/models_page.py            write it
-    python book/tools/models_page.py --check    fail if it is out of date
+    python -m book.tools.models_page            write it
+    python -m book.tools.models_page --check    fail if it is out of date
 
 The numbers come from book/experiments/results/timeline.json.
 """
@@ -13,7 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
-import claims_page
+from book.tools.pages import spread, table, text, write_page
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = ("3", "6", "9", "12")
@@ -27,51 +27,6 @@ MODELS = {
     "Transformer": ("2017", "06_transformer", "Transformer"),
     "Transformer, chapter 7": ("2017", "07_training_and_decoding", "Transformer, with a recipe"),
 }
-
-TEXT = """\
-# From 2014 to 2017 in one table
-
-These are the translators of the course, each trained on the same German numbers of 1 to 12 digits for
-the same number of steps: {steps:,} batches of {batch_size}, at width {d_model}. What is counted is
-how many held-out numbers of a length come out right in every word. A figure is the median of
-{n_seeds} seeds, with the range in brackets where it is not a single value.
-
-{by_length}
-
-*Seconds* are those that training took on one thread of one machine ({processor}) that had other work
-to do beside; alone it takes less, and elsewhere it is other. All models but the last two are recurrent.
-The first has an encoder that reads in one direction, the next three one that reads in both. The
-Transformer has two blocks in its encoder and two in its decoder. The last line is the same model trained
-with warm-up, one long fall of the rate, and batches of numbers of like length, which makes it faster.
-
-## With fewer steps
-
-The mean over the lengths 3 to 12. The recipe spends a fifth of its steps on the warm-up, and it shows.
-
-{by_steps}
-
-## One digit longer than anything seen
-
-Trained on numbers of 1 to 8 digits only. All words of the numbers with nine digits are known from shorter
-ones, but hundreds of millions are new.
-
-{longer}
-
-A test trains each model of the first table again with one seed and compares. To make the numbers
-anew, run `make experiments ONLY=timeline`, then `make notebooks`.
-"""
-
-
-def spread(values: list[float], digits: int = 2) -> str:
-    """The median and the range."""
-    low, middle, high = (f"{f(values):.{digits}f}" for f in (min, statistics.median, max))
-    return middle if low == high else f"{middle} ({low}–{high})"
-
-
-def table(head: list[str], rows: list[list[str]], others: str = "--:") -> str:
-    """The first column stands on the left, the others on the right if nothing else is said."""
-    line = [":--", *[others] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, line, *rows))
 
 
 def render(root: Path) -> str:
@@ -109,7 +64,7 @@ def render(root: Path) -> str:
         for model in MODELS
     ]
     digits = [f"{length} digits" for length in LENGTHS]
-    return TEXT.format(
+    return text("models").format(
         steps=steps,
         batch_size=first["examples"] // steps,
         d_model=first["d_model"],
@@ -124,7 +79,7 @@ def render(root: Path) -> str:
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    return claims_page.write_page(root / "book" / "models.md", render(root), arguments)
+    return write_page(root / "book" / "models.md", render(root), arguments)
 
 
 if __name__ == "__main__":

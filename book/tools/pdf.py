@@ -1,6 +1,6 @@
 """Print the built book as one PDF, _build/minattn.pdf, with Chromium.
 
-    python book/tools/pdf.py
+    python -m book.tools.pdf
 
 The articles of all built pages are joined into one page, _build/book.html, in the order of _toc.yml.
 Links between chapters become links inside that page, and so inside the PDF. What a reader of the
@@ -24,7 +24,8 @@ from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
-from browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
+from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
+from book.tools.contents import contents
 
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
@@ -240,11 +241,10 @@ def main(root: Path = ROOT) -> int:
         return 1
     out = root / "_build"
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
-    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
     holder = f"© {config['copyright']} {config['author']}"
     print("Printing the book: about a minute.", flush=True)
     source = out / "book.html"
-    source.write_text(join(out / "html", toc, config["title"], holder), "utf-8")
+    source.write_text(join(out / "html", contents(root), config["title"], holder), "utf-8")
     with chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(300_000)

@@ -1,6 +1,6 @@
 """Show the built book at a local address, until Ctrl-C.
 
-python book/tools/serve.py [PORT]
+python -m book.tools.serve [PORT]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pack the built book into _build/minattn-book.zip, to be read without a network.
 
-    python book/tools/zip_book.py
+    python -m book.tools.zip_book
 
 The same build gives the same bytes: files in order, all with one date. In the archive, one folder
 holds everything; open index.html in it.

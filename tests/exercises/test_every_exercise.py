@@ -28,21 +28,12 @@ WRITINGS = [
     for i, answer in enumerate(mistake.answers)
 ]
 
-# With types other than the package's, which work all the same, but not where types are checked.
-LOOSE = {"7.9-1", "7.9-alignment_length-2"}
-
-
-@pytest.fixture
-def loose(request):
-    if request.node.callspec.id in LOOSE:
-        request.getfixturevalue("unchecked")
-
 
 def beside(number):
     """Import the file in which the answers to an exercise stand."""
     chapter, place = number.split(".")
     (path,) = HERE.glob(f"*/test_ex{chapter}_{place}_*.py")
-    return import_module(f"exercises.{path.parent.name}.{path.stem}")
+    return import_module(f"tests.exercises.{path.parent.name}.{path.stem}")
 
 
 OTHER_WAYS = [
@@ -66,14 +57,12 @@ def test_the_solution_is_accepted(number):
     assert judge(EXERCISES[number], EXERCISES[number].solution).kind == "correct"
 
 
-@pytest.mark.usefixtures("loose")
 @pytest.mark.parametrize(("number", "answer"), OTHER_WAYS)
 def test_another_right_way_is_accepted(number, answer):
     verdict = judge(EXERCISES[number], answer)
     assert verdict.kind == "correct", verdict.message
 
 
-@pytest.mark.usefixtures("loose")
 @pytest.mark.parametrize(("number", "mistake", "answer"), WRITINGS)
 def test_a_known_mistake_is_named(number, mistake, answer):
     verdict = judge(EXERCISES[number], answer)

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from exercises.softmax_exercise import LARGER, SCORES, SOFTMAX, softmax, verdict_on
 
 from minattn.exercises.exercise import Exercise, Law, Mistake, Verdict
 from minattn.exercises.judging import judge
+from tests.exercises.softmax_exercise import LARGER, SCORES, SOFTMAX, softmax, verdict_on
 
 # Right
 

@@ -1,8 +1,8 @@
 import pytest
-from exercises.softmax_exercise import verdict_on
 
 from minattn.exercises.exercise import Verdict
 from minattn.exercises.stubs import is_stub
+from tests.exercises.softmax_exercise import verdict_on
 
 
 def ellipsis(scores): ...  # fmt: skip

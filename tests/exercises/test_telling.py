@@ -1,9 +1,9 @@
 import pytest
 import torch
-from exercises.softmax_exercise import SCORES, SOFTMAX, verdict_on
 
 from minattn.exercises.exercise import Verdict
 from minattn.exercises.telling import show_verdict
+from tests.exercises.softmax_exercise import SCORES, SOFTMAX, verdict_on
 
 # Verdicts
 

@@ -1,10 +1,10 @@
 import re
 
 import pytest
-from exercises.transformer.edited import edited
 
 from minattn.exercises.judging import judge
 from minattn.exercises.transformer.ex6_8_whole_transformer import EXERCISE
+from tests.exercises.transformer.edited import edited
 
 WHERE = [
     (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from browsing import CHROMIUM, SITE, chromium, served
+from book.tools.browsing import CHROMIUM, SITE, chromium, served
 
 
 @pytest.fixture(scope="session")

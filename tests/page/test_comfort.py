@@ -12,10 +12,8 @@ import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
-import audit
-import pdf
-import zip_book
-from browsing import CHROMIUM, FORMULAS_SET, MISSING, ROOT, watch
+from book.tools import audit, pdf, zip_book
+from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, ROOT, watch
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)

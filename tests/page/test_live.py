@@ -19,8 +19,8 @@ import torch
 from num2words import num2words
 from playwright.sync_api import Browser, Page
 
-import models
-from browsing import CHROMIUM, MISSING, ROOT
+from book.tools import live
+from book.tools.browsing import CHROMIUM, MISSING, ROOT
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention, attention_weights
 from minattn.dot_product import DotProductAttention, attend
 from minattn.positions import SinusoidalPositions
@@ -38,7 +38,7 @@ if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
 pytestmark = pytest.mark.page
 
 LIVE = ROOT / "book" / "_static" / "live"
-NAMES = sorted(models.MODELS)
+NAMES = sorted(live.MODELS)
 every_model = pytest.mark.parametrize("name", NAMES)
 
 LARGEST_SCRIPT, LARGEST_MAPS = 400_000, 60_000  # bytes
@@ -104,7 +104,7 @@ def read_script(path: Path) -> dict[str, Any]:
 
 def tensors(entry: dict[str, Any]) -> dict[str, torch.Tensor]:
     buffer = base64.b64decode(entry["data"], validate=True)
-    numbers = np.frombuffer(buffer, models.DTYPES[entry["dtype"]]).astype("f4")
+    numbers = np.frombuffer(buffer, live.DTYPES[entry["dtype"]]).astype("f4")
     return {
         name: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
         for name, (start, shape) in entry["table"].items()
@@ -117,7 +117,7 @@ def exported(name: str, task: Task) -> Translator:
     state: dict[str, torch.Tensor] = {}
     for file in files:
         state |= tensors(read_script(LIVE / "weights" / file))
-    model = models.MODELS[name].make(len(task.source), len(task.target))
+    model = live.MODELS[name].make(len(task.source), len(task.target))
     model.load_state_dict(state)
     return model.eval()
 
@@ -256,7 +256,7 @@ def test_a_small_random_model_gives_the_same_numbers(kind: str, page: Page) -> N
     model = small_model(kind)
     source, target = small_words(11), small_words(13)
     parts = ("decoder",) if kind == "transformer" else ()
-    entries = models.entries("small", model, source, target, dtype="float32", parts=parts)
+    entries = live.entries("small", model, source, target, dtype="float32", parts=parts)
     read, said = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8]
     words = [source[i] for i in read[:-1]], [target[i] for i in said]
     answer = page.evaluate(FORCE, [list(entries.values()), *words])
@@ -330,7 +330,7 @@ def test_every_half_precision_number_is_read_exactly(page: Page) -> None:
     model = RecurrentTranslator(len(halves) // 16, 5, d_model=16)
     with torch.no_grad():
         model.encoder.embedding.weight.copy_(halves.view(-1, 16))
-    entries = models.entries("halves", model, small_words(len(halves) // 16), small_words(5))
+    entries = live.entries("halves", model, small_words(len(halves) // 16), small_words(5))
     found = page.evaluate(
         """(entry) => minattn.makeModel(entry).parameters.tensors.get('encoder.embedding.weight')
             .flatMap((row) => [...row])""",
@@ -555,7 +555,7 @@ def test_a_model_that_there_is_not_is_named(name: str, page: Page) -> None:
 @every_model
 def test_a_card_agrees_with_its_files(name: str, task: Task) -> None:
     card = json.loads((LIVE / "weights" / f"{name}.json").read_text("utf-8"))
-    recipe = models.MODELS[name]
+    recipe = live.MODELS[name]
     assert (card["name"], card["title"], card["steps"]) == (name, recipe.title, recipe.steps)
     assert (card["fit"], card["seed"], card["chapter"]) == (recipe.fit, 0, recipe.chapter)
     assert (ROOT / "book" / "chapters" / f"{card['chapter']}.md").exists()
@@ -582,7 +582,7 @@ def test_a_card_agrees_with_its_files(name: str, task: Task) -> None:
     )
 
     model = exported(name, task)
-    assert first["model"] == card["model"] == models.settings(model)
+    assert first["model"] == card["model"] == live.settings(model)
     assert n_numbers == card["parameters"] == sum(p.numel() for p in model.parameters())
     for when in ("before", "after"):
         accuracy = card[f"accuracy_{when}_rounding"]
@@ -615,10 +615,10 @@ def test_recorded_maps_are_attention(
 
 def test_an_export_can_be_made_again(tmp_path: Path) -> None:
     task = number_words(n_train=50, n_held_out_per_length=2)
-    kind = models.MODELS["transformer"]
-    recipe = models.Recipe(kind.title, kind.chapter, kind.make, 5, kind.fit, kind.parts)
+    kind = live.MODELS["transformer"]
+    recipe = live.Recipe(kind.title, kind.chapter, kind.make, 5, kind.fit, kind.parts)
     for folder in ("one", "two"):
-        models.export_model("small", recipe, tmp_path / folder, task)
+        live.export_model("small", recipe, tmp_path / folder, task)
     one, two = (
         {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
         for folder in ("one", "two")
@@ -631,12 +631,12 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.js"
-    models.write(path, "old")
+    live.write(path, "old")
 
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
         patch.setattr(os, "replace", fail)
-        models.write(path, "new")
+        live.write(path, "new")
     assert [found.read_text() for found in tmp_path.iterdir()] == ["old"]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_page import live_page
 from playwright.sync_api import Browser, Page
 
-from browsing import CHROMIUM, DESK, MISSING, PHONE, VIOLATIONS, axe_script, watch
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, VIOLATIONS, axe_script, watch
+from tests.page.live_page import live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)

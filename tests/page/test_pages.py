@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from audit import FIRST_VIEW
-from browsing import (
+from book.tools.audit import FIRST_VIEW
+from book.tools.browsing import (
     CHROMIUM,
     DESK,
     MISSING,

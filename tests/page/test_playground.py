@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_page import live_page
 from playwright.sync_api import Browser, Locator, Page
 
-from browsing import CHROMIUM, DESK, MISSING, OPEN_ALL, PHONE, VIOLATIONS, axe_script, watch
+from book.tools.browsing import (
+    CHROMIUM,
+    DESK,
+    MISSING,
+    OPEN_ALL,
+    PHONE,
+    VIOLATIONS,
+    axe_script,
+    watch,
+)
 from minattn.dot_product import attend
 from minattn.masks import Causal
+from tests.page.live_page import live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from live_page import live_page
 from playwright.sync_api import Browser, Locator, Page, expect
 
-import models
-from browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script, watch
+from book.tools import live
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script, watch
 from minattn.alignment import alignment_accuracy
 from minattn.recording import recording
 from minattn.tasks import Task, gold_alignment, number_example, number_words
 from minattn.translation import Translator, translate
+from tests.page.live_page import live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.page
 
 STATIC = ROOT / "book" / "_static"
 LIVE = STATIC / "live"
-NAMES = sorted(models.MODELS)
+NAMES = sorted(live.MODELS)
 every_model = pytest.mark.parametrize("name", NAMES)
 every_size = pytest.mark.parametrize(
     "size",

@@ -4,12 +4,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from exercises.transformer.edited import edited
 
 from minattn.exercises.judging import judge
 from minattn.exercises.transformer.ex6_8_whole_transformer import EXERCISE, my_transformer
 from minattn.exercises.transformer.small_translator import in_pieces, small_translator
 from minattn.vocabulary import PAD
+from tests.exercises.transformer.edited import edited
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 

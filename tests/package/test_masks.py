@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, built, normal, spelt_out
 from torch import nn
 from torch.testing import assert_close
 
@@ -22,6 +21,7 @@ from minattn.masks import (
     to_multihead,
     to_sdpa,
 )
+from tests.package.strategies import EXACT, ROUNDING, built, normal, spelt_out
 
 # Distinct primes: rows of a batch, heads, the shorter and the longer of queries and keys, width.
 B, H, SHORT, LONG, D = 2, 3, 5, 7, 11

@@ -10,7 +10,7 @@ from sphinx.errors import ExtensionError
 
 from book._ext.minattn_site import colab, images, styles
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHAPTER = "notebooks/02_soft_attention"
 REPOSITORY = "https://github.com/someone/minattn"
 

@@ -2,27 +2,26 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 
-import claims_page
-import notebooks
+from book.tools import contents, notebooks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHAPTERS = notebooks.chapters(ROOT)
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def layers():
-    """The modules of the contract, bottom to top; on top the support modules, as a set."""
+    """The modules of the contract: those of chapters bottom to top, the support above, the ground below."""
     (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
-    support, *chapters = contract["layers"]
-    return chapters[::-1], set(support.split(" : "))
+    support, *chapters, ground = contract["layers"]
+    return chapters[::-1], set(support.split(" : ")), set(ground.split(" : "))
 
 
 def front_matter(chapter):
@@ -30,34 +29,33 @@ def front_matter(chapter):
 
 
 def test_the_table_of_contents_lists_every_chapter_in_order():
-    listed = [path.stem for path in claims_page.notebooks_in_order(ROOT)]
+    listed = [path.stem for path in contents.notebooks_in_order(ROOT)]
     assert listed == [chapter.stem for chapter in CHAPTERS]
 
 
 def test_the_table_of_contents_names_only_what_is_there():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for name in claims_page.files_in_order(toc):
+    for name in contents.files_in_order(contents.contents(ROOT)):
         assert list(ROOT.glob(f"{name}.*")), name
 
 
 def test_chapters_bring_modules_in_the_order_of_the_contract():
     brought = [module for chapter in CHAPTERS for module in front_matter(chapter).modules]
-    modules, _ = layers()
-    assert ["display", *brought] == modules
+    modules, _, ground = layers()
+    assert [module for module in brought if module not in ground] == modules
 
 
 def test_every_module_of_the_package_is_in_the_contract():
     found = (ROOT / "minattn").iterdir()
     there = {p.stem for p in found if re.fullmatch(r"[a-z]\w*(\.py)?", p.name)}
-    modules, support = layers()
-    assert there == set(modules) | support
+    modules, support, ground = layers()
+    assert there == {*modules, *support, *ground}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
 def test_a_chapter_tells_its_minutes_and_uses_nothing_of_later_chapters(chapter):
     ours = front_matter(chapter)
     assert 1 <= ours.minutes <= 60
-    known = set(layers()[1]) | {"display"}
+    known = set(layers()[1]) | {"display", "seam"}  # what is left of the ground has its chapter
     for earlier in CHAPTERS[: CHAPTERS.index(chapter) + 1]:
         known |= set(front_matter(earlier).modules)
     for module in imported(notebooks.from_source(chapter)):
@@ -84,6 +82,16 @@ def imported(notebook: nbformat.NotebookNode):
                 continue
             found |= {name.split(".")[1] for name in names if name.startswith("minattn.")}
     return found
+
+
+def test_attention_stands_on_its_seam_alone():
+    code = "import sys, minattn.dot_product; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("minattn.")} == {
+        f"minattn.{name}" for name in ("alignment", "dot_product", "masks", "seam")
+    }
+    assert "num2words" not in loaded
 
 
 def test_the_package_needs_only_what_it_declares():

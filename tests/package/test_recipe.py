@@ -12,9 +12,6 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
-from strategies import EXACT, ROUNDING, built, normal
-from test_training import Breaking, identical, weights
-from test_training import small as recurrent
 from torch import nn
 from torch.testing import assert_close
 
@@ -26,6 +23,9 @@ from minattn.tasks import Task, reversal
 from minattn.training import Losses, batches, token_loss
 from minattn.transformer import TransformerTranslator
 from minattn.vocabulary import PAD, token_mask
+from tests.package.strategies import EXACT, ROUNDING, built, normal
+from tests.package.test_training import Breaking, identical, weights
+from tests.package.test_training import small as recurrent
 
 TASK = reversal(n_train=40, n_held_out_per_length=3, min_length=2, max_length=5, n_symbols=5)
 RECIPE = Recipe(steps=8, batch_size=13, schedule=WarmUp(3, Cosine(5)), smoothing=0.1, seed=1)

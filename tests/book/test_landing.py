@@ -8,7 +8,7 @@ import pytest
 
 from minattn.claims import results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.md"))
 

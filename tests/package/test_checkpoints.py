@@ -9,8 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
-from strategies import EXACT, built, normal
-from test_training import identical, weights
 from torch import nn
 from torch.testing import assert_close
 
@@ -23,6 +21,8 @@ from minattn.checkpoints import (
     save_model,
 )
 from minattn.transformer import TransformerTranslator
+from tests.package.strategies import EXACT, built, normal
+from tests.package.test_training import identical, weights
 
 TENSORS = {"x": normal(2, 3), "y": torch.arange(5)}
 OTHERS = {"z": torch.zeros(7)}

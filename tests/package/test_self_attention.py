@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, built, normal
 from torch.testing import assert_close
 
 from minattn.dot_product import attend, fused_attend
@@ -16,6 +15,7 @@ from minattn.tasks import Example, Task
 from minattn.training import evaluate, fit
 from minattn.translation import Translator, greedy
 from minattn.vocabulary import BOS, EOS, PAD, Vocabulary, pad
+from tests.package.strategies import EXACT, ROUNDING, built, normal
 
 SOURCES = [[5, 9, 3, 10, 2], [7, 2], [4, 4, 2]]
 TARGETS = [[1, 8, 12, 3, 5], [1, 4], [1, 3, 3]]

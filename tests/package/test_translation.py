@@ -1,6 +1,5 @@
 import pytest
 import torch
-from strategies import EXACT, Phrasebook, built
 from torch import nn
 from torch.testing import assert_close
 
@@ -8,6 +7,7 @@ from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import Example, Task
 from minattn.translation import Memory, Translator, check_ids, greedy, translate, write
 from minattn.vocabulary import BOS, EOS, PAD, Vocabulary, pad, token_mask
+from tests.package.strategies import EXACT, Phrasebook, built
 
 # Three sentences whose translations have 1, 3 and 2 tokens: rows of a batch end at different steps.
 PHRASES = {(3,): (4,), (5, 6): (3, 6, 5), (4, 4, 4): (6, 6)}

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, built, normal
 from torch.testing import assert_close
 
 from minattn.dot_product import attend, fused_attend
@@ -19,6 +18,7 @@ from minattn.positions import (
     sinusoidal,
     with_rotary,
 )
+from tests.package.strategies import EXACT, ROUNDING, built, normal
 
 FAR = {"rtol": 0.0, "atol": 1e-10}
 """An angle of some thousand turns has lost four of the 16 digits of float64."""

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import ROUNDING, Phrasebook, built, normal
 from torch import nn
 from torch.testing import assert_close
 
@@ -17,6 +16,7 @@ from minattn.tasks import Example, Task, reversal
 from minattn.training import batches, evaluate, fit, mean_accuracy, seeded, token_loss
 from minattn.translation import greedy
 from minattn.vocabulary import EOS, PAD, Vocabulary
+from tests.package.strategies import ROUNDING, Phrasebook, built, normal
 
 TASK = reversal(n_train=40, n_held_out_per_length=3, min_length=2, max_length=4, n_symbols=5)
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, built, normal, spelt_out
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -21,6 +20,7 @@ from minattn.positions import rotary, with_rotary
 from minattn.recording import attending, recording
 from minattn.recurrent import RecurrentTranslator
 from minattn.vocabulary import pad
+from tests.package.strategies import EXACT, ROUNDING, built, normal, spelt_out
 
 # Distinct primes, but for the width of a head: rotary positions turn pairs of features.
 B, H, Q, K, D_HEAD = 2, 3, 5, 7, 4
@@ -322,6 +322,7 @@ def as_ours(theirs, gradients):
     return found
 
 
+@pytest.mark.pairwise
 @masks
 @biases
 @batches
@@ -373,6 +374,7 @@ def test_a_query_that_one_head_leaves_without_a_key_is_all_that_torchs_layer_giv
     assert_close(output[~blind], expected[~blind], **ROUNDING)
 
 
+@pytest.mark.pairwise
 @biases
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

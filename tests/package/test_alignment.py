@@ -5,17 +5,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import (
-    EVERY,
-    EXACT,
-    ROUNDING,
-    WEIGHTED,
-    attention_inputs,
-    built,
-    dot_attention,
-    gaussian_attention,
-    normal,
-)
 from torch.testing import assert_close
 
 from minattn import dot_product
@@ -34,6 +23,17 @@ from minattn.alignment import (
     uniform_attention,
     weighted_sum,
     with_temperature,
+)
+from tests.package.strategies import (
+    EVERY,
+    EXACT,
+    ROUNDING,
+    WEIGHTED,
+    attention_inputs,
+    built,
+    dot_attention,
+    gaussian_attention,
+    normal,
 )
 
 # Distinct primes for the twins: batch, queries, keys, d_query, d_key, d_hidden, d_value.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import messages as extraction
+from book.tools import messages as extraction
 from minattn.tasks.messages import MAX_HELD_OUT, Messages, Sentence, message_pairs
 
 FOLDER = resources.files("minattn.tasks")
@@ -132,7 +132,7 @@ def test_the_licences_of_both_programs_lie_beside_the_sentences():
 
 def test_the_sentences_and_their_licences_are_in_the_wheel(tmp_path):
     flit = pytest.importorskip("flit_core.wheel")
-    project = Path(__file__).parents[1] / "pyproject.toml"
+    project = Path(__file__).parents[2] / "pyproject.toml"
     wheel = flit.make_wheel_in(project, tmp_path).file
     with zipfile.ZipFile(wheel) as archive:
         for name in ["messages.tsv", "messages.LICENSE"]:

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, built, normal
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -29,6 +28,7 @@ from minattn.transformer import (
 )
 from minattn.translation import Translator, greedy
 from minattn.vocabulary import BOS, EOS, PAD, pad, token_mask
+from tests.package.strategies import EXACT, ROUNDING, built, normal
 
 # Distinct primes for the twins: batch, heads, target, source; heads are 5 wide.
 B, H, T, S, D, D_FF = 2, 3, 7, 11, 15, 13
@@ -254,6 +254,7 @@ def test_the_norm_comes_last_or_first_also_in_training(norm, unchecked):
 # Blocks and stacks are torch's
 
 
+@pytest.mark.pairwise
 @orders
 @activations
 @biases
@@ -265,6 +266,7 @@ def test_a_block_taken_over_is_torchs(side, norm, bias, activation, batch_first)
     assert_twins(ours, theirs, *MASKS[side][2], batch_first=batch_first)
 
 
+@pytest.mark.pairwise
 @activations
 @biases
 @norms
@@ -286,6 +288,7 @@ def test_a_stack_taken_over_is_torchs(side, norm, last):
         assert_twins(ours, theirs, *masks)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("inner", [attend, fused_attend], ids=["attend", "fused_attend"])
 @activations
 @last_norms
@@ -422,6 +425,7 @@ modes = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.pairwise
 @modes
 @activations
 @biases
@@ -439,6 +443,7 @@ def test_what_went_to_torch_comes_back_the_same(
         assert_same_module(type(part).from_torch(part.to_torch()), part)
 
 
+@pytest.mark.pairwise
 @modes
 @activations
 @biases

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import ROUNDING, built, normal, spelt_out
 from torch import Tensor
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +17,7 @@ from minattn.blockwise import blockwise_attend
 from minattn.dot_product import attend
 from minattn.masks import Causal, MaskDescription, Padding, Window
 from minattn.multihead import MultiHeadAttention
+from tests.package.strategies import ROUNDING, built, normal, spelt_out
 
 # Distinct primes, as in the tests of attend: batch, heads, queries, keys, d_k, d_v.
 B, H, Q, K, D_K, D_V = 2, 3, 5, 7, 11, 13

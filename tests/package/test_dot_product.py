@@ -11,15 +11,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import (
-    EXACT,
-    ROUNDING,
-    built,
-    dot_attention,
-    gaussian_attention,
-    normal,
-    spelt_out,
-)
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -44,6 +35,15 @@ from minattn.masks import Causal, Mask, Padding, Window
 from minattn.recording import recording
 from minattn.recurrent import RecurrentTranslator
 from minattn.vocabulary import pad
+from tests.package.strategies import (
+    EXACT,
+    ROUNDING,
+    built,
+    dot_attention,
+    gaussian_attention,
+    normal,
+    spelt_out,
+)
 
 # Distinct primes for the twins: batch, heads, queries, keys, d_k, d_v.
 B, H, Q, K, D_K, D_V = 2, 3, 5, 7, 11, 13

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from strategies import EXACT, ROUNDING, WEIGHTED, built, dot_attention, normal
 from torch import nn
 from torch.testing import assert_close
 
@@ -20,6 +19,7 @@ from minattn.recurrent import RecurrentTranslator, final_state
 from minattn.self_attention import LanguageModel, SelfAttentionStack
 from minattn.translation import greedy
 from minattn.vocabulary import pad
+from tests.package.strategies import EXACT, ROUNDING, WEIGHTED, built, dot_attention, normal
 
 SOURCE = pad([[5, 9, 3, 10, 2], [7, 2], [4, 4, 2]])
 TARGET = pad([[1, 8, 12, 3, 5, 6, 11], [1, 4], [1, 3, 3, 7]])

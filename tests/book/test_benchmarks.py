@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-import benchmarks_page
+from benchmarks import attention, harness, layers, run
+from book.tools import benchmarks_page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 STORED = {path.stem: json.loads(path.read_text("utf-8")) for path in BENCHMARKS.glob("results/*")}
 
 
-@pytest.fixture
-def benchmark(import_script):
-    """Import a benchmark as its own folder sees it, for those that compare with torch alone."""
-    return partial(import_script, BENCHMARKS)
-
-
-def test_another_result_is_found_before_anything_is_timed(benchmark):
-    harness = benchmark("harness")
+def test_another_result_is_found_before_anything_is_timed():
     calls = []
 
     def equal():
@@ -40,8 +34,7 @@ def test_another_result_is_found_before_anything_is_timed(benchmark):
     assert not calls
 
 
-def test_every_contestant_is_called_and_has_a_ratio(benchmark, capsys):
-    harness = benchmark("harness")
+def test_every_contestant_is_called_and_has_a_ratio(capsys):
     calls = []
     case = harness.compare(
         {name: lambda name=name: calls.append(name) for name in ("a", "b", "c")},
@@ -57,8 +50,7 @@ def test_every_contestant_is_called_and_has_a_ratio(benchmark, capsys):
 
 
 @pytest.mark.parametrize("n", [3, 5, 15, 101])
-def test_an_interval_of_the_median_holds_it_in_95_of_100_cases(benchmark, n):
-    harness = benchmark("harness")
+def test_an_interval_of_the_median_holds_it_in_95_of_100_cases(n):
     samples = torch.randn(2000, n, generator=torch.Generator().manual_seed(n)).tolist()
     found = [harness.interval(sample) for sample in samples]
     assert all(low <= middle <= high for low, middle, high in found)
@@ -67,8 +59,7 @@ def test_an_interval_of_the_median_holds_it_in_95_of_100_cases(benchmark, n):
     assert held >= min(0.95, 1 - 2 * 0.5**n) - 0.01
 
 
-def test_every_way_to_attend_gives_the_same(benchmark):
-    attention = benchmark("attention")
+def test_every_way_to_attend_gives_the_same():
     for causal in (False, True):
         for padding in (False, True):
             tensors = attention.inputs(40, backward=True)
@@ -79,8 +70,7 @@ def test_every_way_to_attend_gives_the_same(benchmark):
             attention.assert_equal(outputs, "SDPA", 1e-4)
 
 
-def test_every_layer_gives_what_torchs_does(benchmark):
-    layers = benchmark("layers")
+def test_every_layer_gives_what_torchs_does():
     size = layers.SIZES["the course's"]
     x = torch.randn(size["batch"], size["length"], size["d_model"])
     for padding in (False, True):
@@ -98,8 +88,8 @@ def test_the_page_is_in_step():
     assert page.read_text(encoding="utf-8") == benchmarks_page.render(ROOT), "run make notebooks"
 
 
-def test_every_part_is_stored_and_shown(benchmark):
-    assert set(STORED) == set(benchmark("run").PARTS) == set(benchmarks_page.PARTS)
+def test_every_part_is_stored_and_shown():
+    assert set(STORED) == set(run.PARTS) == set(benchmarks_page.PARTS)
 
 
 @pytest.mark.parametrize("part", sorted(STORED))

@@ -6,11 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-import claims_page
-import models_page
-import notebooks
+from book.tools import claims_page, models_page, notebooks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHAPTERS = notebooks.chapters(ROOT)
 NO_ALT_TEXT = re.compile(r"(figure|image|plot|picture|\S+\.(png|svg))?", re.IGNORECASE)
 

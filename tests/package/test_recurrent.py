@@ -3,13 +3,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERY, EXACT, ROUNDING, attention_inputs, built, normal
 from torch import nn
 from torch.testing import assert_close
 
 from minattn.recurrent import Encoder, FinalStates, RecurrentTranslator, final_state, gru_step
 from minattn.translation import Translator, greedy
 from minattn.vocabulary import PAD, pad
+from tests.package.strategies import EVERY, EXACT, ROUNDING, attention_inputs, built, normal
 
 SOURCES = [[5, 9, 3, 10, 2], [7, 2], [4, 4, 2]]
 TARGETS = [[1, 8, 12, 3, 5, 6, 11], [1, 4, 0, 0, 0, 0, 0], [1, 3, 3, 7, 0, 0, 0]]

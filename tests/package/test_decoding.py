@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import EXACT, ROUNDING, Phrasebook, built, normal
 from torch import nn
 from torch.testing import assert_close
 
@@ -29,6 +28,7 @@ from minattn.training import seeded
 from minattn.transformer import TransformerTranslator
 from minattn.translation import Memory, Translator, greedy
 from minattn.vocabulary import BOS, EOS, PAD, pad, token_mask
+from tests.package.strategies import EXACT, ROUNDING, Phrasebook, built, normal
 
 A, B = 3, 4
 # Batch 3, source 5, target 7; heads are 2 wide.
