@@ -4,15 +4,22 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
-TOOL := $(RUN) book/tools
+TOOL := $(RUN) -m book.tools
+UNIT := $(PYTEST) -q -n 2 --dist worksteal
+SHAPES := --jaxtyping-packages=minattn,beartype.beartype
 # A cell may take this long before nbval gives it up.
 CELL_TIMEOUT := 300
 NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEOUT) -p no:cacheprovider \
-	-n 2 --dist loadfile -q notebooks
+	-n 2 --dist loadfile -q
+# Notebooks are made with the widest arithmetic there is, and compared with the next narrower.
+NARROWER := $(shell grep -qw avx512vl /proc/cpuinfo 2>/dev/null && echo avx2 || echo default)
+NARROW := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=$(NARROWER)
+# What no part of the tests looks at but the one that names it.
+PROVED := $(TOOL).proved
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab notebooks experiments models bench test lint unit nbval portable page pdf zip audit lock clean
+.PHONY: help env book serve lab notebooks experiments prove live bench test lint unit nbval portable page pdf zip audit lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,32 +31,35 @@ env: ## Make .venv, or complete it (every target below does so first)
 	@"$(PYTHON)" book/tools/environment.py
 
 book: env ## Build the book into _build/html
-	@$(TOOL)/build_book.py
+	@$(TOOL).build_book
 
 serve: book ## Show the book at a local address, until Ctrl-C
-	@$(TOOL)/serve.py $(PORT)
+	@$(TOOL).serve $(PORT)
 
 lab: env ## Open your own copies of the chapters in JupyterLab (ARGS=--no-browser)
-	@$(TOOL)/lab.py
+	@$(TOOL).lab
 	@.venv/bin/jupyter lab --log-level=WARN --FileContentsManager.preferred_dir=my \
 		--LabApp.default_url=/lab/tree/my $(ARGS)
 
 notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather the claims
-	@$(TOOL)/notebooks.py $(if $(ALL),--all)
-	@$(TOOL)/claims_page.py
-	@$(TOOL)/models_page.py
-	@$(TOOL)/benchmarks_page.py
+	@$(TOOL).notebooks $(if $(ALL),--all)
+	@$(TOOL).claims_page
+	@$(TOOL).models_page
+	@$(TOOL).benchmarks_page
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
-		echo "$$script"; $(RUN) "$$script"; done
+		echo "$$script"; $(RUN) -m book.experiments.$$(basename "$$script" .py); done
 
-models: env ## Train the models of the live pages and export them (ONLY=name: one)
-	@$(TOOL)/models.py $(ONLY)
+prove: env ## Train an experiment again, to its end, and compare (ONLY=name; ARM="an arm"; SEEDS=n)
+	@$(RUN) -m book.tools.prove $(ONLY) $(if $(ARM),--arm "$(ARM)") $(if $(SEEDS),--seeds $(SEEDS))
+
+live: env ## Train the models of the live pages and export them (ONLY=name: one)
+	@$(TOOL).live $(ONLY)
 
 bench: env .venv-bench/done ## Measure against other libraries (ONLY=name: one part; QUICK=1: 2 minutes, writes nothing)
-	@.venv-bench/bin/python benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
-	@$(if $(QUICK),,$(TOOL)/benchmarks_page.py)
+	@.venv-bench/bin/python -m benchmarks.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(TOOL).benchmarks_page)
 
 # The libraries that are compared with, on top of .venv: they never get into it.
 .venv-bench/done: benchmarks/requirements.txt $(wildcard .venv/minattn-stamp) | env
@@ -60,33 +70,43 @@ bench: env .venv-bench/done ## Measure against other libraries (ONLY=name: one p
 	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-test: ## Prove everything: lint, unit, nbval, portable, page
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory nbval
-	@$(MAKE) --no-print-directory portable
-	@$(MAKE) --no-print-directory page
-	@echo "Proved: style, types and import order; unit tests, with and without shape checks; every output of every notebook, on two kinds of arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium).)"
+test: env ## Prove everything; what was proved here and has not changed is skipped, but not in CI
+	@$(PROVED) lint minattn book benchmarks tests notebooks _toc.yml -- $(MAKE) --no-print-directory lint
+	@$(PROVED) package minattn tests/conftest.py tests/package -minattn/exercises -- \
+		$(UNIT) $(SHAPES) -m "not plain" minattn tests/package
+	@$(PROVED) package-plain minattn tests/conftest.py tests/package -minattn/exercises -- \
+		$(UNIT) -m plain tests/package
+	@$(PROVED) exercises minattn tests/conftest.py tests/exercises book/chapters -- $(UNIT) tests/exercises
+	@$(PROVED) experiments minattn book/experiments tests/book/test_experiments.py -minattn/exercises -- \
+		$(UNIT) tests/book/test_experiments.py
+	@$(PROVED) book minattn book benchmarks tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
+		$(UNIT) tests/book --ignore=tests/book/test_experiments.py
+	@$(NARROW) $(PROVED) --each nbval $(wildcard notebooks/*.ipynb) -- $(NBVAL)
+	@$(MAKE) --no-print-directory book
+	@$(PROVED) page minattn tests/page book/tools book/_static _build/html -minattn/exercises \
+		-_build/html/_sources -- $(MAKE) --no-print-directory page
+	@echo "Proved: style, types and import order; unit tests; the beginning of every run of every experiment; every output of every notebook, on narrower arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium).)"
 
-lint: env ## Style, types, import order, sources in step with what is made from them
+lint: env ## Style, types, import order; nothing stale of what is made by running
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format -q --check . || { echo "minattn: not formatted; run .venv/bin/ruff format ." >&2; exit 1; }
 	@.venv/bin/mypy --no-error-summary
 	@.venv/bin/lint-imports --no-logo
-	@$(TOOL)/notebooks.py --check
-	@$(TOOL)/claims_page.py --check
-	@$(TOOL)/models_page.py --check
-	@$(TOOL)/benchmarks_page.py --check
+	@$(TOOL).freshness
+	@$(TOOL).notebooks --check
+	@$(TOOL).claims_page --check
+	@$(TOOL).models_page --check
+	@$(TOOL).benchmarks_page --check
 
-unit: env ## Unit tests and docstring examples; then again with shapes checked at run time
-	@$(PYTEST) -q -n 2 --dist worksteal --ignore=tests/page
-	@$(PYTEST) -q -n 2 --dist worksteal --ignore=tests/page -m "not slow" --jaxtyping-packages=minattn,beartype.beartype
+unit: env ## Unit tests and docstring examples, most of them with shapes checked at run time
+	@$(UNIT) $(SHAPES) -m "not plain" minattn tests/package
+	@$(UNIT) -m plain --ignore=tests/page tests
 
-nbval: env ## Execute every notebook; its outputs must be the stored ones
-	@OMP_NUM_THREADS=1 $(NBVAL)
+nbval: env ## Execute every notebook on narrower arithmetic; its outputs must be the stored ones
+	@$(NARROW) $(NBVAL) notebooks
 
 portable: env ## The same with plain arithmetic (no AVX) and another number of threads
-	@OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE ATEN_CPU_CAPABILITY=default $(NBVAL)
+	@OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE ATEN_CPU_CAPABILITY=default $(NBVAL) notebooks
 
 page: book ## Open every page of the book in Chromium
 ifneq ($(CHROMIUM),)
@@ -98,17 +118,17 @@ else
 endif
 
 pdf: book ## Print the whole book into _build/minattn.pdf (needs Chromium)
-	@$(TOOL)/pdf.py
+	@$(TOOL).pdf
 
 zip: book ## Pack the book into _build/minattn-book.zip, to be read without a network
-	@$(TOOL)/zip_book.py
+	@$(TOOL).zip_book
 
 audit: book ## Weigh and examine every page against its bars (needs Chromium and node)
-	@$(TOOL)/audit.py
+	@$(TOOL).audit
 
 # Needs only uv of the old environment: where the first part has changed, `make env` may fail until this is done.
 lock: $(if $(wildcard .venv/minattn-stamp),,env) ## Write the second part of requirements.txt anew
-	@$(TOOL)/lock.py
+	@$(TOOL).lock
 
 clean: ## Remove what was made, except .venv and your copies in my/
 	rm -rf _build dist mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

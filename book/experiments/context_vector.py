@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from running import run_all
-
+from book.experiments.running import run_all
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import number_words
 from minattn.training import evaluate, fit, mean_accuracy, seeded

@@ -4,10 +4,10 @@ import random
 from typing import Any
 
 import torch
-from context_vector import BATCH_SIZE, STEPS
-from running import run_all
 from torch import nn
 
+from book.experiments.context_vector import BATCH_SIZE, STEPS
+from book.experiments.running import run_all
 from minattn.recurrent import RecurrentTranslator, final_state
 from minattn.tasks import Task, number_example, number_words
 from minattn.training import evaluate, fit, seeded

@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 import torch
-from running import run_all
 
+from book.experiments.running import run_all
 from minattn.decoding import Cached, beam_search, log_probability, sample
 from minattn.recipe import Recipe, train
 from minattn.schedules import OneCycle

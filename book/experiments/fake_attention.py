@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from running import run_all
-from soft_attention import BATCH_SIZE, D_MODEL, STEPS, measure_weights
 from torch import Tensor, nn
 
+from book.experiments.running import run_all
+from book.experiments.soft_attention import BATCH_SIZE, D_MODEL, STEPS, measure_weights
 from minattn.alignment import masked_softmax, weighted_sum
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import number_words

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from running import run_all
 from torch import Tensor, nn
 
+from book.experiments.running import run_all
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions
 from minattn.recording import recording

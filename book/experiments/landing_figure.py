@@ -1,5 +1,6 @@
 """The figure of the landing page: what a trained model looks at while it writes a number in English."""
 
+import json
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +10,8 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import torch
 
+from book.tools import freshness
+from book.tools.writing import write_whole
 from minattn import plots
 from minattn.alignment import MultiplicativeAttention
 from minattn.recording import recording
@@ -18,6 +21,7 @@ from minattn.training import fit, seeded
 
 FIGURE = Path(__file__).parents[1] / "_static" / "landing_crossing.svg"
 NUMBER = 723_045
+READ = freshness.watch()
 
 
 def main() -> None:
@@ -42,6 +46,8 @@ def main() -> None:
     fig, ax = plt.subplots(figsize=(8.6, 3.0))
     plots.links(weights, example.target, example.source, ax, colours=crossing)
     fig.savefig(FIGURE, metadata={"Date": None})
+    card = {"command": "make experiments ONLY=landing_figure", "stamp": freshness.stamp(READ())}
+    write_whole(FIGURE.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
 
 
 CROSSING = ("twenty", "three", "forty", "five")

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from running import run_all
 
+from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
 from minattn.masks import Causal, Window
 from minattn.positions import SinusoidalPositions

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from running import run_all
-from self_attention import LEARNING_RATE, STEPS, TASKS, make_model
-
+from book.experiments.running import run_all
+from book.experiments.self_attention import LEARNING_RATE, STEPS, TASKS, make_model
 from minattn.training import evaluate, fit
 
 SHORT = 10

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from running import run_all
 from torch import nn
 
+from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions, with_rotary

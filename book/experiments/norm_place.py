@@ -1,13 +1,14 @@
 """Chapter 6: a norm before each sub-layer or after each sum; few blocks and many, with a warm-up and without."""
 
+from itertools import islice
 from typing import Any
 
 import torch
-from running import run_all
-from transformer import BATCH_SIZE, D_FF, D_MODEL, make_model
 
+from book.experiments.running import run_all
+from book.experiments.transformer import BATCH_SIZE, D_FF, D_MODEL, make_model
 from minattn.tasks import Task, number_words
-from minattn.training import evaluate, mean_accuracy, seeded, token_loss
+from minattn.training import Losses, batches, evaluate, mean_accuracy, seeded, token_loss
 from minattn.transformer import TransformerTranslator
 
 STEPS = 200
@@ -52,12 +53,11 @@ def train(
         optimizer,
         lambda step: min(1.0, (step + 1) / max(1, warm_up), 2 * (STEPS - step) / STEPS),
     )
-    losses = []
+    losses = Losses()
     model.train()
     with seeded(seed):
-        order = torch.randperm(len(data))
-        for step in range(STEPS):
-            batch = data.select(order[step * BATCH_SIZE : (step + 1) * BATCH_SIZE])
+        for rows in islice(batches(len(data), BATCH_SIZE), STEPS):
+            batch = data.select(rows)
             loss = token_loss(model(batch.source, batch.target_in), batch.target_out)
             losses.append(loss.item())
             optimizer.zero_grad()

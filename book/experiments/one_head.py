@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from multi_head import STEPS, make_model, neighbours, right_answers
-from running import run_all
 from torch import Tensor, nn
 
+from book.experiments.multi_head import STEPS, make_model, neighbours, right_answers
+from book.experiments.running import run_all
 from minattn.self_attention import InPlaceTranslator
 from minattn.tasks import Task, slopes
 from minattn.training import fit

@@ -3,9 +3,8 @@
 from functools import partial
 from typing import Any
 
-from running import run_all
-from soft_attention import BATCH_SIZE, D_MODEL, STEPS, measure_weights
-
+from book.experiments.running import run_all
+from book.experiments.soft_attention import BATCH_SIZE, D_MODEL, STEPS, measure_weights
 from minattn.dot_product import DotProductAttention, fused_attend
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import number_words

@@ -6,8 +6,8 @@ from typing import Any
 
 import sacrebleu
 import torch
-from running import run_all
 
+from book.experiments.running import run_all
 from minattn.decoding import Cached, beam_search, log_probability
 from minattn.recipe import Recipe, smoothed_loss, train
 from minattn.recording import recording

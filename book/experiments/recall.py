@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from running import run_all
-from self_attention import D_MODEL, LEARNING_RATE, STEPS
 
+from book.experiments.running import run_all
+from book.experiments.self_attention import D_MODEL, LEARNING_RATE, STEPS
 from minattn.dot_product import fused_attend
 from minattn.positions import SinusoidalPositions, with_rotary
 from minattn.recording import recording

@@ -1,9 +1,9 @@
 """Chapter 7: the recipe on German numbers, each ingredient left out in turn, at two learning rates."""
 
+import math
 from typing import Any
 
-from running import run_all
-
+from book.experiments.running import run_all
 from minattn.recipe import Recipe, train
 from minattn.schedules import Constant, Cosine, OneCycle, Schedule, WarmUp
 from minattn.tasks import number_words
@@ -62,7 +62,7 @@ def run(
         "accuracy": accuracy,
         "mean accuracy": mean_accuracy(accuracy),
         "loss": sum(losses[-50:]) / 50,
-        "highest loss after step 100": max(losses[100:]),
+        "highest loss after step 100": max(losses[100:], default=math.nan),
     }
 
 

@@ -1,7 +1,6 @@
 """What every experiment script needs: run all arms over all seeds, and store the results with their making."""
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from book.experiments.fingerprint import fingerprint
+from book.tools.writing import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2, 3, 4)
@@ -38,6 +40,7 @@ def run_all(
         seeds: the seeds.
     """
     torch.set_num_threads(1)  # sums in one order: the same machine gives the same digits again
+    fingerprints = {arm: fingerprint(run, arms[arm], seeds[0]) for arm in arms}
     measured: dict[str, list[dict[str, Any]]] = {}
     for arm, settings in arms.items():
         measured[arm] = []
@@ -50,8 +53,24 @@ def run_all(
             )
     about = made(f"make experiments ONLY={name}", ("torch", "numpy", "num2words"))
     about |= {"seeds": list(seeds), "settings": arms}
-    RESULTS.mkdir(exist_ok=True)
-    store(RESULTS / f"{name}.json", {"made": about, "arms": measured})
+    store_results(name, about, fingerprints, measured)
+
+
+def store_results(
+    name: str, about: dict[str, Any], fingerprints: dict[str, Any], arms: dict[str, Any]
+) -> None:
+    """Write ``results/<name>.json``; a fingerprint takes one line, for nobody reads it."""
+    lines = [f"  {json.dumps(arm)}: {json.dumps(found)}" for arm, found in fingerprints.items()]
+    parts = [
+        f' "made": {_indented(about)}',
+        ' "fingerprints": {\n' + ",\n".join(lines) + "\n }",
+        f' "arms": {_indented(arms)}',
+    ]
+    write_whole(RESULTS / f"{name}.json", "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _indented(part: Any) -> str:
+    return json.dumps(part, indent=1, default=str).replace("\n", "\n ")
 
 
 def made(command: str, packages: Sequence[str]) -> dict[str, Any]:
@@ -62,13 +81,6 @@ def made(command: str, packages: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "processor": processor(),
     }
-
-
-def store(path: Path, content: dict[str, Any]) -> None:
-    """Write results as JSON, all of it or nothing."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def _brief(run: dict[str, Any]) -> str:

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from running import run_all
-from self_attention import STEPS, measure_maps
 from torch import Tensor, nn
 
+from book.experiments.running import run_all
+from book.experiments.self_attention import STEPS, measure_maps
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
 from minattn.positions import SinusoidalPositions

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from running import run_all
 from torch import Tensor
 
+from book.experiments.running import run_all
 from minattn.alignment import alignment_accuracy
 from minattn.dot_product import fused_attend
 from minattn.positions import LearnedPositions, SinusoidalPositions, with_rotary

@@ -3,11 +3,10 @@
 from typing import Any
 
 import torch
-from running import run_all
 
+from book.experiments.running import run_all
 from minattn.alignment import (
     AdditiveAttention,
-    Attend,
     MultiplicativeAttention,
     WeightDropout,
     alignment_accuracy,
@@ -16,6 +15,7 @@ from minattn.alignment import (
 )
 from minattn.recording import recording
 from minattn.recurrent import FinalStates, RecurrentTranslator, final_state
+from minattn.seam import Attend
 from minattn.tasks import Task, gold_alignment, number_words
 from minattn.training import evaluate, fit, mean_accuracy, seeded
 

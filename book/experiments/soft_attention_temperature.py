@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from running import run_all
-from soft_attention import BATCH_SIZE, D_MODEL, STEPS
-
+from book.experiments.running import run_all
+from book.experiments.soft_attention import BATCH_SIZE, D_MODEL, STEPS
 from minattn.alignment import MultiplicativeAttention, hard, with_temperature
 from minattn.recording import attending
 from minattn.recurrent import RecurrentTranslator
@@ -18,24 +17,20 @@ ARMS: dict[str, dict[str, Any]] = {
     "temperature 8": {"temperature": 8.0},
 }
 
-_trained: dict[int, tuple[RecurrentTranslator, Task]] = {}
-
 
 def trained(seed: int) -> tuple[RecurrentTranslator, Task]:
-    """Train the chapter's multiplicative model once for each seed."""
-    if seed not in _trained:
-        task = number_words()
-        with seeded(seed):
-            model = RecurrentTranslator(
-                len(task.source),
-                len(task.target),
-                attend=MultiplicativeAttention(D_MODEL, D_MODEL, temperature=8.0),
-                attends="after",
-                bidirectional=True,
-            )
-        fit(model, task, steps=STEPS, seed=seed, batch_size=BATCH_SIZE, progress=False)
-        _trained[seed] = model, task
-    return _trained[seed]
+    """Train the chapter's multiplicative model."""
+    task = number_words()
+    with seeded(seed):
+        model = RecurrentTranslator(
+            len(task.source),
+            len(task.target),
+            attend=MultiplicativeAttention(D_MODEL, D_MODEL, temperature=8.0),
+            attends="after",
+            bidirectional=True,
+        )
+    fit(model, task, steps=STEPS, seed=seed, batch_size=BATCH_SIZE, progress=False)
+    return model, task
 
 
 def run(seed: int, temperature: float | None) -> dict[str, Any]:

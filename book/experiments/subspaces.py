@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from running import run_all
-from self_attention import D_MODEL, LEARNING_RATE, STEPS, make_model
 from torch import Tensor
 
+from book.experiments.running import run_all
+from book.experiments.self_attention import D_MODEL, LEARNING_RATE, STEPS, make_model
 from minattn.positions import sinusoidal
 from minattn.self_attention import InPlaceTranslator
 from minattn.tasks import reversal

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from running import run_all
-from transformer import BATCH_SIZE, D_FF, D_MODEL
-
+from book.experiments.running import run_all
+from book.experiments.transformer import BATCH_SIZE, D_FF, D_MODEL
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention
 from minattn.dot_product import DotProductAttention
 from minattn.recipe import Recipe, train

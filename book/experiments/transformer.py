@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import torch
-from running import run_all
-from soft_attention import crossing_accuracy
 from torch import Tensor, nn
 
+from book.experiments.running import run_all
+from book.experiments.soft_attention import crossing_accuracy
 from minattn.alignment import alignment_accuracy
 from minattn.dot_product import fused_attend
 from minattn.positions import LearnedPositions, with_rotary

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from running import run_all
-
+from book.experiments.running import run_all
 from minattn.recipe import Recipe, train
 from minattn.schedules import OneCycle
 from minattn.tasks import TO_ENGLISH, TO_FRENCH, Task, two_languages

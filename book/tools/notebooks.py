@@ -1,13 +1,13 @@
 """Turn book/chapters/*.md into executed notebooks/*.ipynb.
 
-    python book/tools/notebooks.py                 chapters that need it
-    python book/tools/notebooks.py --all           every chapter
-    python book/tools/notebooks.py 01_context_vector
-    python book/tools/notebooks.py --check         say what is out of date, execute nothing
+    python -m book.tools.notebooks                 chapters that need it
+    python -m book.tools.notebooks --all           every chapter
+    python -m book.tools.notebooks 01_context_vector
+    python -m book.tools.notebooks --check         say what is out of date, execute nothing
 
-A notebook is a function of its chapter, of the files its kernel read, and of nothing else: running
-this twice on one machine gives the same bytes. Its metadata names those files with their digests,
-so that the next call knows whether there is anything to do.
+A notebook is a function of its chapter, of the files its kernel read, of the libraries it imported, and
+of nothing else: running this twice on one machine gives the same bytes. Its metadata carries a stamp of
+those (see freshness.py), so that the next call knows whether there is anything to do.
 
 The kernel runs in notebooks/, as it does under nbval, with one thread and a clean IPython profile.
 """
@@ -15,7 +15,8 @@ The kernel runs in notebooks/, as it does under nbval, with one thread and a cle
 from __future__ import annotations
 
 import argparse
-import hashlib
+import base64
+import inspect
 import json
 import os
 import re
@@ -32,35 +33,31 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 
+from book.tools import freshness
+from book.tools.pictures import lighten
+from book.tools.writing import write_whole
+
 ROOT = Path(__file__).resolve().parents[2]
 CELL_TIMEOUT = 300
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
-# Run in the kernel before and after the chapter, outside its history. An imported module may come
-# from a .pyc, so modules are asked for by name and only data files are watched being opened.
-WATCH_FILES = """
+# Run in the kernel before and after the chapter, outside its history.
+WATCH = f"""\
 import sys as _sys
-_opened = set()
-_sys.addaudithook(lambda event, args: _opened.add(args[0]) if event == "open" else None)
+_known = set(_sys.modules)
+{inspect.getsource(freshness.watch)}
+_report = watch(_known)
 """
-REPORT_FILES = """
-import json as _json
-_files = {getattr(module, "__file__", None) for module in list(_sys.modules.values())}
-print(_json.dumps(sorted({str(f) for f in _files | _opened if isinstance(f, str)})))
-"""
+REPORT = "import json as _json\nprint(_json.dumps(_report()))"
 
 
 class ChapterError(Exception):
     """A chapter could not be executed; the message is for the author."""
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def read_text(path: Path) -> str:
-    """Text with plain newlines, so that digests agree between systems; of a picture, no matter what."""
-    return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    """Text with plain newlines."""
+    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def from_source(chapter: Path) -> nbformat.NotebookNode:
@@ -74,23 +71,10 @@ def from_source(chapter: Path) -> nbformat.NotebookNode:
     # Ids come from content alone: no history is needed to get the same ones again.
     seen: Counter[str] = Counter()
     for cell in notebook.cells:
-        name = digest(f"{chapter.stem}\n{cell.cell_type}\n{cell.source}")[:8]
+        name = freshness.digest_of(f"{chapter.stem}\n{cell.cell_type}\n{cell.source}".encode())[:8]
         seen[name] += 1
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
     return notebook
-
-
-def used_files(paths: list[str], root: Path) -> dict[str, str]:
-    """Digests of the project's own files among `paths`, by name relative to the project."""
-    found = {}
-    for path in paths:
-        file = Path(os.path.abspath(root / "notebooks" / path))
-        if not file.is_relative_to(root) or not file.is_file():
-            continue
-        name = file.relative_to(root).as_posix()
-        if re.match(r"(minattn|book)/", name) and "__pycache__" not in name:
-            found[name] = digest(read_text(file))
-    return dict(sorted(found.items()))
 
 
 def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
@@ -110,15 +94,26 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
         )
         try:
             with client.setup_kernel(cwd=str(root / "notebooks"), env=environment):
-                ask(client, WATCH_FILES)
+                ask(client, WATCH)
                 for index, cell in enumerate(notebook.cells):
                     run_cell(client, cell, index, chapter)
-                files = json.loads(ask(client, REPORT_FILES))
+                read = json.loads(ask(client, REPORT))
         except DeadKernelError as error:
             raise ChapterError(f"{chapter.stem}: the kernel died") from error
-    notebook.metadata.minattn["source"] = digest(read_text(chapter))
-    notebook.metadata.minattn["uses"] = used_files(files, root)
+    read["files"].append(str(chapter))
+    notebook.metadata.minattn |= freshness.stamp(read, root, root / "notebooks")
+    lighten_pictures(notebook)
     return notebook
+
+
+def lighten_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Store pictures with few colours: a third of the bytes, and no difference to be seen."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                light = lighten(base64.b64decode(data["image/png"]))
+                data["image/png"] = base64.b64encode(light).decode("ascii")
 
 
 def ask(client: NotebookClient, code: str) -> str:
@@ -148,13 +143,6 @@ def indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def write(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Replace the notebook in one step: an interrupted run leaves the old one."""
-    half = path.with_suffix(".ipynb.tmp")
-    half.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
-    os.replace(half, path)
-
-
 def why_stale(chapter: Path, root: Path) -> str | None:
     """What a notebook lacks to be today's, in words; None if it is."""
     path = root / "notebooks" / f"{chapter.stem}.ipynb"
@@ -164,12 +152,7 @@ def why_stale(chapter: Path, root: Path) -> str | None:
         ours = json.loads(read_text(path))["metadata"].get("minattn", {})
     except (ValueError, KeyError):
         return "its notebook cannot be read"
-    if ours.get("source") != digest(read_text(chapter)):
-        return "the chapter changed"
-    for name, known in ours.get("uses", {}).items():
-        if not (root / name).exists() or digest(read_text(root / name)) != known:
-            return f"{name} changed"
-    return None
+    return freshness.why_stale(ours, root)
 
 
 def chapters(root: Path) -> list[Path]:
@@ -185,7 +168,7 @@ def orphans(root: Path) -> list[Path]:
 def make(chapter: Path, root: Path) -> str:
     start = time.monotonic()
     notebook = execute(chapter, root)
-    write(notebook, root / "notebooks" / f"{chapter.stem}.ipynb")
+    write_whole(root / "notebooks" / f"{chapter.stem}.ipynb", nbformat.writes(notebook) + "\n")
     return f"{chapter.stem}: executed in {time.monotonic() - start:.0f} s"
 
 

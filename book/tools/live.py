@@ -1,8 +1,8 @@
 """Train the models of the live pages as the chapters do, and export them for the browser.
 
-    python book/tools/models.py                     all of them
-    python book/tools/models.py fixed reversal      these
-    python book/tools/models.py --into FOLDER ...   elsewhere than into book/_static/live/weights
+    python -m book.tools.live                     all of them
+    python -m book.tools.live fixed reversal      these
+    python -m book.tools.live --into FOLDER ...   elsewhere than into book/_static/live/weights
 
 A model is one script file or two, NAME.js, which a page can add from a folder without a server, and a
 card, NAME.json, which says what the model is and how well it does. The weights are one buffer of half
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Sequence
@@ -30,6 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from book.tools import freshness
+from book.tools.writing import write_whole
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention
 from minattn.dot_product import DotProductAttention
 from minattn.multihead import MultiHeadAttention
@@ -45,13 +46,14 @@ from minattn.translation import Translator
 WEIGHTS = Path(__file__).resolve().parents[1] / "_static" / "live" / "weights"
 DTYPES = {"float16": "<f2", "float32": "<f4"}
 SEED = 0
+WATCHED = freshness.watch()
 
 Make = Callable[[int, int], Translator]
 """Takes the sizes of both vocabularies."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LiveModel:
     """A model of a chapter and how it is trained there."""
 
     title: str
@@ -76,14 +78,14 @@ def multiplicative(temperature: float, bidirectional: bool = True) -> Make:
 
 BATCH = {"batch_size": 32}
 MODELS = {
-    "fixed": Recipe(
+    "fixed": LiveModel(
         "One fixed context vector",
         "01_context_vector",
         recurrent(lambda: final_state, d_model=64, attends="before"),
         600,
         BATCH,
     ),
-    "additive": Recipe(
+    "additive": LiveModel(
         "Additive attention",
         "02_soft_attention",
         recurrent(
@@ -94,24 +96,24 @@ MODELS = {
         400,
         BATCH,
     ),
-    "multiplicative": Recipe(
+    "multiplicative": LiveModel(
         "Multiplicative attention", "02_soft_attention", multiplicative(8), 600, BATCH
     ),
-    "one_way": Recipe(
+    "one_way": LiveModel(
         "Multiplicative attention, its encoder reads from left to right only",
         "02_soft_attention",
         multiplicative(8, bidirectional=False),
         300,
         BATCH,
     ),
-    "no_temperature": Recipe(
+    "no_temperature": LiveModel(
         "Multiplicative attention without its temperature",
         "02_soft_attention",
         multiplicative(1),
         600,
         BATCH,
     ),
-    "transformer": Recipe(
+    "transformer": LiveModel(
         "The Transformer, two blocks",
         "06_transformer",
         lambda source, target: TransformerTranslator(source, target, d_ff=128, n_layers=2),
@@ -238,29 +240,29 @@ def accuracy(model: Translator, task: Task) -> dict[str, Any]:
     }
 
 
-def export_model(name: str, recipe: Recipe, folder: Path, task: Task | None = None) -> None:
+def export_model(name: str, live: LiveModel, folder: Path, task: Task | None = None) -> None:
     """Train one model as its chapter does, round it, and write its files and its card."""
     task = number_words() if task is None else task
     with seeded(SEED):
-        model = recipe.make(len(task.source), len(task.target))
-    fit(model, task, steps=recipe.steps, seed=SEED, progress=False, **recipe.fit)
+        model = live.make(len(task.source), len(task.target))
+    fit(model, task, steps=live.steps, seed=SEED, progress=False, **live.fit)
     before = accuracy(model, task)
     after = accuracy(rounded(model), task)
-    made = entries(name, model, task.source.tokens, task.target.tokens, parts=recipe.parts)
+    made = entries(name, model, task.source.tokens, task.target.tokens, parts=live.parts)
     scripts = {
-        f"{file}.js": script("weights", file, recipe.title, entry) for file, entry in made.items()
+        f"{file}.js": script("weights", file, live.title, entry) for file, entry in made.items()
     }
     for file, text in scripts.items():
-        write(folder / file, text)
+        write_whole(folder / file, text)
     card = {
         "name": name,
-        "title": recipe.title,
+        "title": live.title,
         "task": task.name,
-        "chapter": recipe.chapter,
-        "command": f"make models ONLY={name}",
+        "chapter": live.chapter,
+        "command": f"make live ONLY={name}",
         "seed": SEED,
-        "steps": recipe.steps,
-        "fit": recipe.fit,
+        "steps": live.steps,
+        "fit": live.fit,
         "model": made[name]["model"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "precision": "half (IEEE 754 binary16), rounded after training",
@@ -271,31 +273,26 @@ def export_model(name: str, recipe: Recipe, folder: Path, task: Task | None = No
         "licence": "MIT",
         "torch": version("torch"),
     }
-    write(folder / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    write_card(folder, name, card)
+
+
+def write_card(folder: Path, name: str, card: dict[str, Any]) -> None:
+    """Write what there is to know of a file, and the stamp of the run that made it."""
+    stamped = card | {"stamp": freshness.stamp(WATCHED())}
+    write_whole(folder / f"{name}.json", json.dumps(stamped, indent=1) + "\n")
 
 
 def script(place: str, name: str, title: str, entry: dict[str, Any]) -> str:
     """Write an entry as a script: JSON, one part a line, so that a reader sees what there is."""
     lines = ",\n".join(f"{json.dumps(key)}: {dense(part)}" for key, part in entry.items())
     return (
-        f"// {title}. Made by make models; see book/tools/models.py.\n"
+        f"// {title}. Made by make live; see book/tools/live.py.\n"
         f"minattn.{place}[{json.dumps(name)}] = {{\n{lines}\n}};\n"
     )
 
 
 def dense(part: Any) -> str:
     return json.dumps(part, separators=(",", ":"), ensure_ascii=False)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_text(text, "utf-8")
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 # Attention maps, recorded beforehand: what chapters 4 and 5 show, of more sequences.
@@ -379,8 +376,18 @@ MAPS = {"reversal": reversal_maps, "heads": heads_maps}
 
 
 def export_maps(name: str, folder: Path) -> None:
+    """Record maps and write them, and their card."""
     made = MAPS[name]()
-    write(folder / f"maps_{name}.js", script("maps", name, made["title"], made))
+    text = script("maps", name, made["title"], made)
+    write_whole(folder / f"maps_{name}.js", text)
+    card = {
+        "name": f"maps_{name}",
+        "title": made["title"],
+        "chapter": made["chapter"],
+        "command": f"make live ONLY={name}",
+        "files": {f"maps_{name}.js": len(text.encode())},
+    }
+    write_card(folder, f"maps_{name}", card)
 
 
 def main() -> int:

@@ -1,0 +1,200 @@
+"""What an arm does in its first few steps: enough to tell whether a change of code has changed it.
+
+A result took minutes or hours of training. A fingerprint takes a fraction of a second: the arm is run as it
+is, with its first seed, but training ends after a few batches, and few examples are held out. Schedules and
+the order of examples are those of the whole run, so the losses are its first ones.
+"""
+
+import dataclasses
+import importlib
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, wraps
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import minattn.subwords
+import minattn.tasks
+import minattn.training
+from minattn.tasks.base import Example, Task
+
+LOSS_TOLERANCE = 1e-4
+TOLERANCE = 5e-3
+"""What another processor may do to a loss, and to what is measured after the steps: there a count may move."""
+
+HERE = Path(__file__).parent
+STEPS = 3
+N_SENTENCES = {"train": 500, "held_out": 8}
+"""To learn how real sentences are cut takes longer than anything else here."""
+
+
+def load_experiment(name: str) -> Any:
+    """Import the script of an experiment."""
+    return importlib.import_module(f"book.experiments.{name}")
+
+
+def fingerprint(
+    run: Callable[..., dict[str, Any]], settings: dict[str, Any], seed: int
+) -> dict[str, float]:
+    """Run the beginning of an arm.
+
+    Returns:
+        The loss of every step, and everything that the arm measures after them, by name.
+    """
+    losses: list[float] = []
+    with in_short(losses):
+        measured = run(seed=seed, **settings)
+    steps = {f"step {number}": loss for number, loss in enumerate(losses, 1)}
+    return {name: significant(value) for name, value in (steps | numbers(measured)).items()}
+
+
+def numbers(measured: Any, name: str = "") -> dict[str, float]:
+    """Give every number of a measurement a name; times are none, for they differ from run to run."""
+    if isinstance(measured, dict):
+        parts = [(str(key), value) for key, value in measured.items()]
+    elif isinstance(measured, list | tuple):
+        parts = [(str(place), value) for place, value in enumerate(measured)]
+    elif isinstance(measured, int | float) and not name.startswith("seconds"):
+        return {name: float(measured)}
+    else:
+        return {}
+    found = {}
+    for part, value in parts:
+        found |= numbers(value, f"{name} / {part}" if name else part)
+    return found
+
+
+def significant(value: float) -> float:
+    """Keep six digits."""
+    return float(f"{value:.6g}")
+
+
+@contextmanager
+def in_short(losses: list[float]) -> Iterator[None]:
+    """Let every training end after a few batches, write down its losses, and hold few examples out."""
+    places = [
+        (space, key)
+        for module in list(sys.modules.values())
+        if _is_ours(module)
+        for space in (vars(module), *(v for v in vars(module).values() if type(v) is dict))
+        for key in space
+    ]
+    append = minattn.training.Losses.append
+
+    def noted(self: list[float], loss: float) -> None:
+        append(self, loss)
+        losses.append(loss)
+
+    with ExitStack() as stack:
+        for space, key in places:
+            other = _stand_ins().get(_hashable(space[key]))
+            if other is not None:
+                stack.enter_context(patch.dict(space, {key: other}))
+        stack.enter_context(patch.object(minattn.training.Losses, "append", noted, create=True))
+        yield
+
+
+def _is_ours(module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return str(getattr(module, "__name__", "")).startswith("minattn") or (
+        file is not None and Path(file).parent == HERE and file != __file__
+    )
+
+
+def _hashable(value: Any) -> Any:
+    return value if callable(value) and getattr(value, "__hash__", None) else None
+
+
+@cache
+def _stand_ins() -> dict[Any, Any]:
+    """Return what is put in the place of functions: shorter ones, and ones that remember what they made."""
+    make_batch = minattn.tasks.base.make_batch
+    found = {
+        minattn.training.batches: _first(minattn.training.batches),
+        minattn.tasks.message_pairs: cache(_few_sentences(minattn.tasks.message_pairs)),
+        make_batch: _remembering(make_batch),
+        minattn.subwords.learn_subwords: _by_contents(minattn.subwords.learn_subwords),
+    }
+    for name in ("copying", "number_words", "previous_token", "repetition", "reversal", "slopes"):
+        found[getattr(minattn.tasks, name)] = cache(_few(getattr(minattn.tasks, name)))
+    found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
+    return found
+
+
+def _first(batches: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    @wraps(batches)
+    def first(*arguments: Any, **named: Any) -> Iterator[Any]:
+        return islice(batches(*arguments, **named), STEPS)
+
+    return first
+
+
+def _few(make_task: Callable[..., Task]) -> Callable[..., Task]:
+    @wraps(make_task)
+    def small(*arguments: Any, **named: Any) -> Task:
+        task = make_task(*arguments, **named)
+        by_length: dict[int, list[Example]] = defaultdict(list)
+        for example in task.held_out:
+            by_length[example.length].append(example)
+        # Of a task with two halves, one of each.
+        few = tuple(e for group in by_length.values() for e in (group[0], group[-1]))
+        return dataclasses.replace(task, held_out=few)
+
+    return small
+
+
+def _few_sentences(message_pairs: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(message_pairs)
+    def small(*arguments: Any, **named: Any) -> Any:
+        messages = message_pairs(*arguments, **named)
+        return messages._replace(**{k: getattr(messages, k)[:n] for k, n in N_SENTENCES.items()})
+
+    return small
+
+
+def _by_contents(learn: Callable[..., Any]) -> Callable[..., Any]:
+    """Learn the same pieces from the same texts once."""
+    made: dict[Any, Any] = {}
+
+    @wraps(learn)
+    def learned(texts: Any, n_merges: int, alphabet: Any) -> Any:
+        key = tuple(texts), n_merges, tuple(sorted(alphabet))
+        if key not in made:
+            made[key] = learn(*key)
+        return made[key]
+
+    return learned
+
+
+def _remembering(make_batch: Callable[..., Any]) -> Callable[..., Any]:
+    """Encode a large set of examples once: all arms of a task begin with that."""
+    made: dict[tuple[int, ...], tuple[Any, Any]] = {}
+
+    @wraps(make_batch)
+    def remembering(*arguments: Any) -> Any:
+        if len(arguments[0]) < 1000:
+            return make_batch(*arguments)
+        key = tuple(map(id, arguments))
+        if key not in made:
+            made[key] = arguments, make_batch(*arguments)  # kept, so that no id is given twice
+        return made[key][1]
+
+    return remembering
+
+
+def differences(stored: dict[str, float], found: dict[str, float]) -> list[str]:
+    """Say what of a fingerprint is not what it was."""
+    told = [f"{name} is gone" for name in stored.keys() - found.keys()]
+    told += [f"{name} is new" for name in found.keys() - stored.keys()]
+    for name in stored.keys() & found.keys():
+        was, now = stored[name], found[name]
+        room = LOSS_TOLERANCE if name.startswith("step ") else TOLERANCE
+        same = math.isclose(was, now, rel_tol=room, abs_tol=room)
+        if not same and not (math.isnan(was) and math.isnan(now)):
+            told.append(f"{name} was {was:.6g} and is {now:.6g}")
+    return sorted(told)
