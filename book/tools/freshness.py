@@ -46,7 +46,12 @@ def watch(known=()):
     import sys
 
     opened = set()
-    sys.addaudithook(lambda event, args: opened.add(args[0]) if event == "open" else None)
+
+    def note(event, args):
+        if event == "open" and "w" not in (args[1] or ""):  # what it writes itself is no input
+            opened.add(args[0])
+
+    sys.addaudithook(note)
 
     def report() -> dict[str, list[str]]:
         modules = dict(sys.modules)

@@ -73,14 +73,14 @@ def test_a_watched_process_tells_what_it_imported_and_opened_and_not_what_was_th
     code = (
         "import sys, json\nknown = set(sys.modules)\n"
         + inspect.getsource(freshness.watch)
-        + "\nreport = watch(known)\nimport csv\nopen('figures.json').close()\n"
+        + "\nreport = watch(known)\nimport csv\nopen('figures.json').close()\nopen('made', 'w').close()\n"
         + "print(json.dumps(report()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     read = json.loads(done.stdout)
-    assert "figures.json" in read["files"]
+    assert "figures.json" in read["files"] and "made" not in read["files"]
     assert "csv" in read["libraries"] and "json" not in read["libraries"]
 
 

@@ -1,4 +1,4 @@
-// Additive attention. Made by make models; see book/tools/models.py.
+// Additive attention. Made by make live; see book/tools/live.py.
 minattn.weights["additive"] = {
 "model": {"kind":"recurrent","d_model":64,"attends":"before","bidirectional":true,"attend":{"kind":"additive"}},
 "source": ["<pad>","<bos>","<eos>","eins","eine","ein","zwei","drei","vier","fünf","sechs","sieben","acht","neun","zehn","elf","zwölf","dreizehn","vierzehn","fünfzehn","sechzehn","siebzehn","achtzehn","neunzehn","zwanzig","dreißig","vierzig","fünfzig","sechzig","siebzig","achtzig","neunzig","hundert","tausend","Millionen","Million","Milliarden","Milliarde","und"],

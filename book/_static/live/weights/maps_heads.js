@@ -1,4 +1,4 @@
-// Two layers of chapter 5, each with four heads, which read a list of letters said twice and guess the next letter. Made by make models; see book/tools/models.py.
+// Two layers of chapter 5, each with four heads, which read a list of letters said twice and guess the next letter. Made by make live; see book/tools/live.py.
 minattn.maps["heads"] = {
 "title": "Two layers of chapter 5, each with four heads, which read a list of letters said twice and guess the next letter",
 "chapter": "05_multi_head",

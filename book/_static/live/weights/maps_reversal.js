@@ -1,4 +1,4 @@
-// Two layers of chapter 4, each with one head, which say a list of letters backwards. Made by make models; see book/tools/models.py.
+// Two layers of chapter 4, each with one head, which say a list of letters backwards. Made by make live; see book/tools/live.py.
 minattn.maps["reversal"] = {
 "title": "Two layers of chapter 4, each with one head, which say a list of letters backwards",
 "chapter": "04_self_attention",

@@ -1,4 +1,4 @@
-// Multiplicative attention, its encoder reads from left to right only. Made by make models; see book/tools/models.py.
+// Multiplicative attention, its encoder reads from left to right only. Made by make live; see book/tools/live.py.
 minattn.weights["one_way"] = {
 "model": {"kind":"recurrent","d_model":64,"attends":"after","bidirectional":false,"attend":{"kind":"multiplicative","temperature":8}},
 "source": ["<pad>","<bos>","<eos>","eins","eine","ein","zwei","drei","vier","fünf","sechs","sieben","acht","neun","zehn","elf","zwölf","dreizehn","vierzehn","fünfzehn","sechzehn","siebzehn","achtzehn","neunzehn","zwanzig","dreißig","vierzig","fünfzig","sechzig","siebzig","achtzig","neunzig","hundert","tausend","Millionen","Million","Milliarden","Milliarde","und"],

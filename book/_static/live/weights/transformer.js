@@ -1,4 +1,4 @@
-// The Transformer, two blocks. Made by make models; see book/tools/models.py.
+// The Transformer, two blocks. Made by make live; see book/tools/live.py.
 minattn.weights["transformer"] = {
 "model": {"kind":"transformer","d_model":64,"n_heads":4,"n_layers":2,"embedding_scale":8.0,"base":10000.0},
 "source": ["<pad>","<bos>","<eos>","eins","eine","ein","zwei","drei","vier","fünf","sechs","sieben","acht","neun","zehn","elf","zwölf","dreizehn","vierzehn","fünfzehn","sechzehn","siebzehn","achtzehn","neunzehn","zwanzig","dreißig","vierzig","fünfzig","sechzig","siebzig","achtzig","neunzig","hundert","tausend","Millionen","Million","Milliarden","Milliarde","und"],

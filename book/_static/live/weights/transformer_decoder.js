@@ -1,4 +1,4 @@
-// The Transformer, two blocks. Made by make models; see book/tools/models.py.
+// The Transformer, two blocks. Made by make live; see book/tools/live.py.
 minattn.weights["transformer_decoder"] = {
 "dtype": "float16",
 "bytes": 210176,
