@@ -5,7 +5,8 @@
 Hard: bytes and requests of the first view, layout shift, what axe finds in both themes, and
 Lighthouse's scores for accessibility and best practices. Reported only, for three pages: when the
 largest part is painted and how long scripts block, on a processor slowed down four times.
-Lighthouse comes from npm, into _build/audit; it needs node, and nothing else of the book does.
+Lighthouse comes from npm, into _build/audit; it needs node, and nothing else of the book does. It
+goes through the pages in a browser of its own (lighthouse.mjs), while this one looks at them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,15 +48,19 @@ SHIFT = 0.05
 SCORE = 95
 
 LIGHTHOUSE = "lighthouse@12.8.2"
+DRIVER = Path(__file__).with_name("lighthouse.mjs")
+UNKNOWN: tuple[dict[str, int], list[str]] = {}, ["see _build/audit/lighthouse.log"]
 CATEGORIES = ("accessibility", "best-practices")
 NO_NODE = (
     "minattn: the audit runs Lighthouse, which needs node and npm; install them (Debian: "
     "apt-get install nodejs npm). Everything else of the book does without."
 )
 
-SLOWDOWN, RUNS = 4, 5
+SLOWDOWN, RUNS = 4, 3
 TRANSLATORS = ("notebooks/02_soft_attention.html", "notebooks/06_transformer.html")
 TIMED = ("book/index.html", "notebooks/03_queries_keys_values.html", "book/api.html")
+
+Scores = dict[str, tuple[dict[str, int], list[str]]]
 
 # Before anything else in the page. What the reader causes is not counted as a shift.
 OBSERVE = """
@@ -117,6 +124,7 @@ def look(browser: Browser, address: str, name: str) -> Measured:
     """Open a page on a desk and on a phone; the heavier and the more restless of both counts."""
     weight = requests = 0
     shift = 0.0
+    found: dict[str, list[str]] = {}
     for size in (PHONE, DESK):
         context = browser.new_context(viewport=size, color_scheme="light", reduced_motion="reduce")
         context.add_init_script(OBSERVE)
@@ -127,8 +135,9 @@ def look(browser: Browser, address: str, name: str) -> Measured:
         weight = max(weight, sum(sizes(answers).values()))
         requests = max(requests, len(answers))
         shift = max(shift, page.evaluate("seen.shift"))
-        open_live(page)
-        found = violations(page) if size is DESK else {}
+        if size is DESK:  # axe looks at both sizes from here
+            open_live(page)
+            found = violations(page)
         context.close()
     return Measured(name, weight, requests, shift, found)
 
@@ -164,31 +173,42 @@ def to_first_weights(browser: Browser, address: str, name: str) -> float:
     return statistics.median(waited)
 
 
-def install_lighthouse(folder: Path) -> Path:
-    """Lighthouse's command, installed by npm on the first call."""
-    program = folder / "node_modules" / ".bin" / "lighthouse"
-    if not program.exists():
+def install_lighthouse(folder: Path) -> None:
+    """Let npm fetch Lighthouse on the first call."""
+    if not (folder / "node_modules" / ".bin" / "lighthouse").exists():
         print("Installing Lighthouse into _build/audit: less than a minute.", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
         command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix"]
         subprocess.run([*command, str(folder), LIGHTHOUSE], check=True, stdout=subprocess.DEVNULL)
-    return program
 
 
-def lighthouse(program: Path, address: str) -> tuple[dict[str, int], list[str]]:
-    """Lighthouse's scores of one page, and what it holds against it."""
-    command = [str(program), address, "--quiet", "--output=json", "--no-enable-error-reporting"]
-    command += [f"--only-categories={','.join(CATEGORIES)}"]
-    command += [f"--chrome-flags={' '.join(['--headless=new', *ARGUMENTS])}"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"CHROME_PATH": str(CHROMIUM)}
-    )
-    if done.returncode != 0:
-        return {}, [line for line in done.stderr.splitlines() if line.strip()][-1:]
-    report = json.loads(done.stdout)
-    scores = {name: round(100 * (report["categories"][name]["score"] or 0)) for name in CATEGORIES}
-    audits = report["audits"].values()
-    return scores, [audit["title"] for audit in audits if audit["score"] == 0]
+@contextmanager
+def lighthouse(folder: Path, addresses: list[str]) -> Iterator[Callable[[], Scores]]:
+    """Let Lighthouse go through the pages beside what is done here; give what waits for its scores.
+
+    One process and one browser for all pages: to start both takes longer than to look at a page.
+    """
+    flags = ["--headless=new", *ARGUMENTS]
+    lists = [",".join(entries) for entries in (CATEGORIES, addresses, flags)]
+    with (folder / "lighthouse.log").open("w", encoding="utf-8") as log:
+        running = subprocess.Popen(
+            ["node", str(DRIVER), str(folder.resolve()), *lists],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | {"CHROME_PATH": str(CHROMIUM)},
+        )
+    try:
+        yield lambda: read_scores(running.communicate()[0])
+    finally:
+        running.send_signal(signal.SIGINT)  # upon which it ends its browser too
+        running.wait()
+
+
+def read_scores(lines: str) -> Scores:
+    """The scores of each page by category and what Lighthouse holds against it, by address."""
+    pages_seen = map(json.loads, lines.splitlines())
+    return {address: (scores, remarks) for address, scores, remarks in pages_seen}
 
 
 def table(rows: Iterable[Measured]) -> list[str]:
@@ -214,22 +234,25 @@ def main(names: list[str], root: Path = ROOT) -> int:
     if not (shutil.which("node") and shutil.which("npm")):
         print(NO_NODE, file=sys.stderr)
         return 1
-    program = install_lighthouse(root / "_build" / "audit")
+    folder = root / "_build" / "audit"
+    install_lighthouse(folder)
     names = names or pages()
     print(f"Looking at {len(names)} pages: some minutes.", flush=True)
     with chromium() as browser, served(SITE) as address:
-        rows = []
-        for name in names:
-            print(f"  {name}", flush=True)
-            rows.append(look(browser, address, name))
-        # One after the other, so that no page is slowed down by the measuring of another.
+        with lighthouse(folder, [f"{address}/{name}" for name in names]) as scores:
+            rows = []
+            for name in names:
+                print(f"  {name}", flush=True)
+                rows.append(look(browser, address, name))
+            print("  what Lighthouse says of them", flush=True)
+            found = scores()
+            for row in rows:
+                row.scores, row.remarks = found.get(f"{address}/{row.page}", UNKNOWN)
+        # Alone and one after the other, so that no page is slowed down by the measuring of another.
         times = {name: clocked(browser, address, name) for name in TIMED if name in names}
         waits = {
             name: to_first_weights(browser, address, name) for name in TRANSLATORS if name in names
         }
-        for row in rows:
-            print(f"  {row.page}, by Lighthouse", flush=True)
-            row.scores, row.remarks = lighthouse(program, f"{address}/{row.page}")
 
     print("\n".join(table(rows)))
     if times:

@@ -250,6 +250,19 @@ def test_the_audit_names_each_bar_that_is_missed() -> None:
     assert [line.endswith("missed") for line in table] == [False, False, False, True]
 
 
+def test_what_lighthouse_says_is_told_page_by_page() -> None:
+    scores = {"accessibility": 94, "best-practices": 100}
+    lines = [["http://x/a.html", scores, ["No contrast"]], ["http://x/b.html", {}, ["It crashed"]]]
+    found = audit.read_scores("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert found == {
+        "http://x/a.html": (scores, ["No contrast"]),
+        "http://x/b.html": ({}, ["It crashed"]),
+    }
+    assert audit.read_scores("") == {}
+    unknown = audit.Measured("c.html", 1, 1, 0, {}, *audit.UNKNOWN)
+    assert "see _build/audit/lighthouse.log" in unknown.missed()[0]
+
+
 def test_the_audit_says_what_it_lacks(monkeypatch, capsys) -> None:
     monkeypatch.setattr(audit.shutil, "which", lambda name: None)
     assert audit.main([]) == 1
