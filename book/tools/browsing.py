@@ -36,8 +36,18 @@ DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 812}
 PACKED = (".woff", ".woff2", ".png", ".jpg", ".ico")  # gzip would gain nothing
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(fold => { fold.open = true })"
-# Of the definitions on the API page, all of one make, the first of each module is enough for axe.
-THIN_OUT = "document.querySelectorAll('dl.py ~ dl.py').forEach(entry => entry.remove())"
+# Of what is all of one make, the first is enough for axe: of the definitions on the API page one a
+# module, of coloured words in code one a colour and kind of block. Contrast is nearly all of its work.
+THIN_OUT = """() => {
+    document.querySelectorAll('dl.py ~ dl.py').forEach(entry => entry.remove());
+    const seen = new Set();
+    document.querySelectorAll('.highlight span[class]:not([id], :has(*))').forEach(word => {
+        const block = word.closest('.highlight').parentNode, around = block.closest('details, .admonition');
+        const kind = [word, block, around].map(part => part?.className).join(' in ');
+        if (seen.has(kind)) word.replaceWith(word.textContent);
+        seen.add(kind);
+    });
+}"""
 VIOLATIONS = """axe.run({preload: false, resultTypes: ['violations']})
     .then(found => found.violations.map(rule => [
         rule.id, rule.help, ...rule.nodes.slice(0, 3).map(node => node.html.slice(0, 160))

@@ -9,6 +9,18 @@ from playwright.sync_api import Browser
 from book.tools.browsing import CHROMIUM, SITE, chromium, served
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker, which makes its fixtures once; only pages are shared out.
+
+    Pages come last, because many small groups even out what the files leave.
+    """
+    paged = [item for item in items if item.get_closest_marker("xdist_group")]
+    for item in items:
+        if item not in paged:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=paged.__contains__)
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     if not (SITE / "index.html").exists():

@@ -361,9 +361,9 @@ def test_nothing_below_moves_when_it_is_loaded(open_page: Open, name: str, size:
             pick(page, sequence, 1)
             assert page.evaluate(height) == before
     tops = set()
-    for label in page.locator(".tokens label").all():
+    for position, label in enumerate(page.locator(".tokens label").all(), 1):
         label.click()
-        page.wait_for_timeout(300)
+        sentence(page, f"Position {position},")
         tops.add(page.locator(".heads").evaluate("box => box.offsetTop"))
     assert len(tops) == 1, "a longer sentence moves no map"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
 from book.tools.audit import FIRST_VIEW
@@ -17,6 +18,9 @@ from book.tools.browsing import (
     MISSING,
     OPEN_ALL,
     PHONE,
+    THIN_OUT,
+    VIOLATIONS,
+    axe_script,
     open_live,
     pages,
     sizes,
@@ -33,10 +37,10 @@ LANDING = "book/index.html"
 CHAPTER = "notebooks/01_context_vector.html"
 FILE_NAME = re.compile(r"_images/|\.(png|svg|jpe?g|gif)\s*$|[0-9a-f]{32}", re.IGNORECASE)
 
+LIVE_PLACE = re.compile(r'<div class="live" data-live="(\w+)"')
+
 BAD_FORMULAS = """[...document.querySelectorAll('mjx-merror, [data-mjx-error]')]
     .map(formula => `formula: ${formula.dataset.mjxError || formula.textContent}`)"""
-IMAGES = """[...document.images].filter(image => !image.matches('.navbar-brand img'))
-    .map(image => [image.getAttribute('src'), image.getAttribute('alt') || ''])"""
 BLANK_ICONS = """[...document.querySelectorAll('i[class*="fa-"], span[class*="fa-"]')]
     .filter(icon => icon.checkVisibility() && (
         getComputedStyle(icon).maskImage === 'none' || !icon.getBoundingClientRect().width))
@@ -49,7 +53,10 @@ TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     .map(part => part.tagName + '.' + part.className).slice(0, 5)"""
 
 PAGES = pages() or [LANDING]  # a site that is not built is reported by its fixture
-every_page = pytest.mark.parametrize("page", PAGES)
+# All that asks for one page goes to one worker, which opens it once; the pages are shared out.
+every_page = pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
+)
 
 
 @dataclass
@@ -59,7 +66,6 @@ class Visit:
     faults: list[str] = field(default_factory=list)
     weight: int = 0
     live: list[str] = field(default_factory=list)
-    images: list[tuple[str, str]] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
     blank_icons: list[str] = field(default_factory=list)
@@ -80,7 +86,6 @@ def visit(browser: Browser, address: str) -> Look:
         page.on("response", lambda answer: answers.append(answer))
         page.goto(f"{address}/{name}", wait_until="networkidle")
         seen.weight = sum(sizes(answers).values())
-        seen.images = [tuple(pair) for pair in page.evaluate(IMAGES)]
         seen.faults += page.evaluate(BAD_FORMULAS)
         seen.blank_icons = page.evaluate(BLANK_ICONS)
         seen.live = open_live(page)
@@ -108,6 +113,23 @@ def test_axe_finds_no_violation(page: str, time: str, visit: Look) -> None:
     assert visit(page).violations[time] == []
 
 
+def test_axe_sees_a_pale_word_in_code_that_was_thinned_out(browser: Browser) -> None:
+    word = '<span class="k">if</span> <span class="k">else</span>'
+    code = f'<div class="highlight-python"><div class="highlight"><pre>{word}</pre></div></div>'
+    box = f'<div class="admonition">{code}</div>'
+    context = browser.new_context()
+    page = context.new_page()
+    pale = "<style>.admonition .k { color: #ddd } body { background: white }</style>"
+    start = '<!DOCTYPE html><html lang="en" data-theme="light"><title>code</title>'
+    page.set_content(f"{start}{pale}<main><h1>code</h1>{code * 2}{box * 2}</main>")
+    page.evaluate(THIN_OUT)
+    assert page.locator("span.k").count() == 2, "the first of each kind of block"
+    page.evaluate(axe_script())
+    (found,) = page.evaluate(VIOLATIONS)
+    assert "color-contrast" in found and found.count("<span") == 1
+    context.close()
+
+
 @every_page
 def test_a_phone_need_not_scroll_sideways(page: str, visit: Look) -> None:
     assert visit(page).too_wide == []
@@ -123,20 +145,17 @@ def test_every_icon_is_drawn(page: str, visit: Look) -> None:
     assert visit(page).blank_icons == []
 
 
-def test_every_image_says_what_it_shows(visit: Look) -> None:
-    """A real text: a phrase, no file name, and no two different images with the same one."""
-    images = {
-        (source.rsplit("/", 1)[-1], alt) for page in PAGES for source, alt in visit(page).images
-    }
-    poor = [image for image in images if len(image[1].split()) < 3 or FILE_NAME.search(image[1])]
-    texts = [alt for _, alt in images]
-    assert poor == []
-    assert sorted(alt for alt in set(texts) if texts.count(alt) > 1) == []
-    assert images, "the book has figures, but none was found"
+@every_page
+def test_every_live_place_opens(page: str, visit: Look, site: Path) -> None:
+    assert visit(page).live == live_places(site, page)
 
 
-def test_the_book_has_live_places_of_every_kind_and_all_of_them_open(visit: Look) -> None:
-    kinds = {page: visit(page).live for page in PAGES}
+def live_places(site: Path, page: str) -> list[str]:
+    return LIVE_PLACE.findall((site / page).read_text("utf-8"))
+
+
+def test_the_book_has_live_places_of_every_kind(site: Path) -> None:
+    kinds = {page: live_places(site, page) for page in PAGES}
     assert kinds[LANDING] == ["translator"]
     assert {kind for found in kinds.values() for kind in found} == {
         "translator",
@@ -147,6 +166,22 @@ def test_the_book_has_live_places_of_every_kind_and_all_of_them_open(visit: Look
         LANDING,
         *(page for page in PAGES if re.search(r"notebooks/0[1-6]", page)),
     ]
+
+
+def test_every_image_says_what_it_shows(site: Path) -> None:
+    """A real text: a phrase, no file name, and no two different images with the same one."""
+    images = {
+        (image["src"].rsplit("/", 1)[-1], image.get("alt", ""))
+        for page in PAGES
+        for image in BeautifulSoup((site / page).read_text("utf-8"), "lxml").select(
+            "img:not(.navbar-brand img)"
+        )
+    }
+    poor = [image for image in images if len(image[1].split()) < 3 or FILE_NAME.search(image[1])]
+    texts = [alt for _, alt in images]
+    assert poor == []
+    assert sorted(alt for alt in set(texts) if texts.count(alt) > 1) == []
+    assert images, "the book has figures, but none was found"
 
 
 def test_a_live_place_whose_files_are_missing_says_so_and_can_be_tried_again(
