@@ -830,7 +830,7 @@ def process():
     """Start a process that starts others, so that torch is loaded only once; it never trains itself."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
-    command = [sys.executable, "-c", "import test_recipe; test_recipe.fork_and_train()"]
+    command = [sys.executable, "-c", "from tests.package import test_recipe; test_recipe.fork_and_train()"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
