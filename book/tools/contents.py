@@ -1,11 +1,32 @@
-"""Read the table of contents, _toc.yml."""
+"""Read the table of contents, _toc.yml, and what the chapters in it say of themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter, by its place in the contents and by its front matter.
+
+    `needs` are the stems of chapters that a reader, and the code, must have had before; `modules` are
+    what it adds to the package, lowest layer first, named inside minattn (`language.gpt`).
+    """
+
+    stem: str
+    part: str
+    title: str
+    minutes: int
+    needs: tuple[str, ...]
+    modules: tuple[str, ...]
+
+    @property
+    def number(self) -> int:
+        return int(self.stem.partition("_")[0])
 
 
 def contents(root: Path) -> dict:
@@ -30,3 +51,32 @@ def notebooks_in_order(root: Path) -> list[Path]:
     """The chapters' notebooks, in reading order."""
     names = [name for name in files_in_order(contents(root)) if name.startswith("notebooks/")]
     return [root / f"{name}.ipynb" for name in names]
+
+
+def chapters_in_order(root: Path) -> dict[str, Chapter]:
+    """The chapters by their stems, in reading order."""
+    return {
+        stem: read_chapter(root / "book" / "chapters" / f"{stem}.md", part["caption"])
+        for part in contents(root)["parts"]
+        for folder, _, stem in (name.partition("/") for name in files_in_order(part))
+        if folder == "notebooks"
+    }
+
+
+def read_chapter(path: Path, part: str) -> Chapter:
+    _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
+    ours = yaml.safe_load(head)["minattn"]
+    title = next(line[2:] for line in body.splitlines() if line.startswith("# "))
+    needs, modules = tuple(ours["needs"]), tuple(ours["modules"])
+    return Chapter(path.stem, part, title, ours["minutes"], needs, modules)
+
+
+def closure(chapters: Mapping[str, Chapter], stem: str) -> set[str]:
+    """A chapter and all that it builds on."""
+    found: set[str] = set()
+    todo = [stem]
+    while todo:
+        if (name := todo.pop()) not in found:
+            found.add(name)
+            todo += chapters[name].needs
+    return found

@@ -1,4 +1,4 @@
-"""The table of contents is the import graph: chapters, notebooks, modules and contract agree."""
+"""The table of contents is the import graph: see also test_parts.py."""
 
 import ast
 import re
@@ -7,30 +7,17 @@ import sys
 import tomllib
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from book.tools import contents, notebooks
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = notebooks.chapters(ROOT)
+CHAPTERS = contents.chapters_in_order(ROOT)
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def layers():
-    """The modules of the contract: those of chapters bottom to top, the support above, the ground below."""
-    (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
-    support, *chapters, ground = contract["layers"]
-    return chapters[::-1], set(support.split(" : ")), set(ground.split(" : "))
-
-
-def front_matter(chapter):
-    return notebooks.from_source(chapter).metadata.minattn
-
-
 def test_the_table_of_contents_lists_every_chapter_in_order():
-    listed = [path.stem for path in contents.notebooks_in_order(ROOT)]
-    assert listed == [chapter.stem for chapter in CHAPTERS]
+    assert list(CHAPTERS) == [chapter.stem for chapter in notebooks.chapters(ROOT)]
 
 
 def test_the_table_of_contents_names_only_what_is_there():
@@ -38,50 +25,9 @@ def test_the_table_of_contents_names_only_what_is_there():
         assert list(ROOT.glob(f"{name}.*")), name
 
 
-def test_chapters_bring_modules_in_the_order_of_the_contract():
-    brought = [module for chapter in CHAPTERS for module in front_matter(chapter).modules]
-    modules, _, ground = layers()
-    assert [module for module in brought if module not in ground] == modules
-
-
-def test_every_module_of_the_package_is_in_the_contract():
-    found = (ROOT / "minattn").iterdir()
-    there = {p.stem for p in found if re.fullmatch(r"[a-z]\w*(\.py)?", p.name)}
-    modules, support, ground = layers()
-    assert there == {*modules, *support, *ground}
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
-def test_a_chapter_tells_its_minutes_and_uses_nothing_of_later_chapters(chapter):
-    ours = front_matter(chapter)
-    assert 1 <= ours.minutes <= 60
-    known = set(layers()[1]) | {"display", "seam"}  # what is left of the ground has its chapter
-    for earlier in CHAPTERS[: CHAPTERS.index(chapter) + 1]:
-        known |= set(front_matter(earlier).modules)
-    for module in imported(notebooks.from_source(chapter)):
-        assert module in known, f"{chapter.stem} uses minattn.{module} before its chapter"
-
-
-def imported(notebook: nbformat.NotebookNode):
-    """Names of the modules of minattn that a notebook imports."""
-    found = set()
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        plain = "\n".join(
-            line for line in cell.source.splitlines() if not re.match(r"\s*[%!]", line)
-        )
-        for node in ast.walk(ast.parse(plain)):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module == "minattn":
-                names = [f"minattn.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            else:
-                continue
-            found |= {name.split(".")[1] for name in names if name.startswith("minattn.")}
-    return found
+@pytest.mark.parametrize("stem", CHAPTERS)
+def test_a_chapter_takes_an_hour_at_most(stem):
+    assert 1 <= CHAPTERS[stem].minutes <= 60
 
 
 def test_attention_stands_on_its_seam_alone():
