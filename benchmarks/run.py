@@ -10,9 +10,8 @@ import importlib
 
 import torch
 
+from benchmarks import PARTS
 from benchmarks.harness import FULL, QUICK, THREADS, keep
-
-PARTS = ("attention", "layers", "recurrent", "decoding", "training", "course")
 
 
 def main() -> None:

@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import PARTS
 from book.tools.pages import spread, text, write_page
 from book.tools.pages import table as pages_table
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLY, FIRST = 1000, 600  # steps after which the changes to the two recipes are looked at
 FIGURE = "_static/benchmarks/attention.svg"
-PARTS = ("attention", "layers", "recurrent", "decoding", "training", "course")
 
 Case = dict[str, Any]
 
@@ -165,8 +165,13 @@ def accuracies_table(case: Case) -> str:
     return table(["change", "predicted", "measured", "right (range), seeds"], lines)
 
 
+def chapters_measured(cases: list[Case]) -> Case:
+    """The case of the chapters; how many they were, its settings say."""
+    return next(case for case in cases if case["settings"]["measured"].startswith("chapters"))
+
+
 def course_table(cases: list[Case]) -> str:
-    chapters = where(cases, measured="chapters 1 to 7")[0]
+    chapters = chapters_measured(cases)
     parts = sorted(chapters["more"].items(), key=lambda item: -item[1]["seconds"])
     total = sum(part["seconds"] for _, part in parts)
     lines = [
@@ -274,10 +279,10 @@ def render(root: Path) -> str:
     table_of_all = [case["ratios"].get("textbook", [0])[-1] for case in shown(cases["attention"])]
     changed = where(training, what="one step of training, one change")[0]
     start_up = changed["more"]["torch.compile"]["seconds of start-up"]
-    share = {
-        what: f"{where(cases['course'], measured=what)[0]['ratios']['minattn'][1]:.2f}"
-        for what in ("chapters 1 to 7", "make test")
-    }
+    chapters, suite = (
+        chapters_measured(cases["course"]),
+        where(cases["course"], measured="make test")[0],
+    )
     return text("benchmarks").format(
         processor=made["processor"],
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
@@ -300,8 +305,9 @@ def render(root: Path) -> str:
         first=say(FIRST),
         from_2017=accuracies_table(training[-2]),
         from_minattn=accuracies_table(training[-1]),
-        arc=share["chapters 1 to 7"],
-        suite_share=share["make test"],
+        chapters=chapters["settings"]["measured"].capitalize(),
+        arc=f"{chapters['ratios']['minattn'][1]:.2f}",
+        suite_share=f"{suite['ratios']['minattn'][1]:.2f}",
         course=course_table(cases["course"]),
         suite=suite_table(cases["course"]),
         tried=table(["what", "time", "kept"], TRIED),

@@ -18,8 +18,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS = ["_config.yml", "_toc.yml", "requirements.txt", "book", "notebooks", "minattn"]
-SKIPPED = {"__pycache__", ".ipynb_checkpoints", "chapters", "experiments", "pages", "tools"}
+INPUTS = [
+    *("_config.yml", "_toc.yml", "pyproject.toml", "requirements.txt"),
+    *("book", "notebooks", "minattn"),
+]
+SKIPPED = {"__pycache__", ".ipynb_checkpoints", "experiments", "pages"}
 
 
 def digest(root: Path) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import colab, images, styles
+from book._ext.minattn_site import colab, images, reading_map, styles
+from book.tools.contents import Chapter, chapters_in_order
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = "notebooks/02_soft_attention"
@@ -146,3 +148,52 @@ def test_a_build_with_a_repository_writes_the_copies(tmp_path):
     )
     colab.write_colab_copies(app)
     assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
+
+
+# reading_map.py -----------------------------------------------------------------------------------
+
+
+def course(**needs):
+    """Chapters a, b and so on, by what each needs, such as d="ac"."""
+    return {
+        stem: Chapter(f"0{number}_{stem}", "Part", f"About <{stem}>", 30, tuple(need), ())
+        for number, (stem, need) in enumerate(needs.items())
+    }
+
+
+def test_what_one_need_brings_along_is_not_drawn_again():
+    chapters = course(a="", b="a", c="b", d="acb", e="b", f="be")
+    steps, jumps = reading_map.edges(chapters)
+    assert steps == [("a", "b"), ("b", "c"), ("c", "d"), ("e", "f")]
+    assert jumps == [("b", "e")]
+
+
+def test_rails_that_pass_each_other_have_lanes_of_their_own():
+    jumps = [("a", "f"), ("b", "d"), ("b", "e"), ("d", "f"), ("g", "i")]
+    assert reading_map.lanes_of(jumps, list("abcdefghi")) == {"d": 1, "g": 1, "b": 2, "a": 3}
+
+
+def test_the_map_links_every_chapter_and_says_in_words_what_it_shows():
+    chapters = course(a="", b="a", c="b", d="b", e="cd")
+    svg = BeautifulSoup(reading_map.draw(chapters, "{}.html".format), "html.parser").svg
+    assert svg["aria-label"] == (
+        "What to read before what. Chapters 0 to 2 are read in order; 3 needs 1; 4 needs 2 and 3."
+    )
+    links = {link["href"]: link.get_text() for link in svg.find_all("a")}
+    assert links == {f"{s}.html": f"{n} About <{s}>" for n, s in enumerate(chapters)}
+
+
+def test_a_chain_is_a_ladder_without_rails():
+    chapters = course(a="", b="a", c="b")
+    assert reading_map.edges(chapters)[1] == []
+    svg = BeautifulSoup(reading_map.draw(chapters, str), "html.parser").svg
+    assert svg.find("path")["d"].count("M") == 2
+    assert len({circle["cx"] for circle in svg.find_all("circle")}) == 1
+    assert svg.find_all("circle")[-1]["cy"] < svg["viewbox"].split()[-1]
+
+
+def test_the_map_of_this_book_is_narrow_enough_for_a_phone():
+    svg = reading_map.draw(chapters_in_order(ROOT), str)
+    for text in BeautifulSoup(svg, "html.parser").select("text:not(.number)"):
+        # Letters of the sans are about half as wide as high, and the type has 14 pixels.
+        assert float(text["x"]) + 8 * len(text.get_text()) <= reading_map.WIDTH, text.get_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, styles
+from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -22,6 +22,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.config.templates_path.append(str(TEMPLATES))
     app.add_config_value("minattn_repository", "", "html", [str])
     app.add_directive("api-modules", api.ApiModules)
+    app.add_directive("reading-map", reading_map.ReadingMap)
     app.connect("autodoc-skip-member", api.skip_noise)
     # Before napoleon, which comes at 500.
     app.connect("autodoc-process-docstring", api.keep_colons, priority=400)

@@ -1,19 +1,21 @@
 """The page of the package: what Sphinx reads out of docstrings, and how."""
 
+from pathlib import Path
+
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from book.tools.layers import modules_in_order
+
 
 class ApiModules(SphinxDirective):
-    """Document one module a line, each under a heading that the table of contents can show."""
-
-    has_content = True
+    """Document every module of the package, each under a heading that the table of contents can show."""
 
     def run(self) -> list[nodes.Node]:
         lines: list[str] = []
-        for module in filter(None, map(str.strip, self.content)):
+        for module in modules_in_order(Path(self.env.app.srcdir)):
             lines += [f"## `{module}`", "", "```{eval-rst}"]
             lines += [f".. automodule:: {module}", "   :members:", "```", ""]
         source = StringList(lines, self.get_source_info()[0])
