@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book.tools import contents, notebooks
+from book.tools import contents
 from book.tools.layers import layers
+from tests.book.cells import code_of
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = contents.chapters_in_order(ROOT)
@@ -84,13 +85,6 @@ def brought_along(names):
     return found
 
 
-def cells(stem):
-    """The code of a chapter, without what only IPython understands."""
-    chapter = notebooks.from_source(ROOT / f"book/chapters/{stem}.md")
-    code = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "code")
-    return re.sub(r"(?m)^(\s*)[%!].*", r"\1pass", code)
-
-
 def brought_by(stem):
     return [name for name in FILES if home(name) and home(name)[0] == stem]
 
@@ -148,7 +142,8 @@ def test_the_notebook_read_only_what_the_needs_bring(stem):
 
 @every_chapter
 def test_nothing_needed_is_unused(stem):
-    used = imported(cells(stem)).union(*map(imports_of, brought_by(stem)))
+    cells = imported(code_of(ROOT / f"book/chapters/{stem}.md"))
+    used = cells.union(*map(imports_of, brought_by(stem)))
     for need in CHAPTERS[stem].needs:
         brings = set(CHAPTERS[need].modules) - set(GROUND)
         # A chapter without modules of its own is needed for its words.

@@ -130,7 +130,7 @@ def test_colab_gets_a_copy_that_fetches_the_book_first():
     assert lines[1:] == [
         f"!git clone --quiet --depth 1 {REPOSITORY} minattn-book",
         "%cd minattn-book",
-        "%pip install --quiet . babel sacrebleu",
+        "%pip install --quiet .[book]",
     ]
     assert all(not cell.get("outputs") for cell in copy["cells"])
     text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")

@@ -22,7 +22,7 @@ BOOK = Path(__file__).parents[2] / "book"
 STATIC = BOOK / "_static"
 SCRIPTS = ("live/minattn-live.js", "live/elements.js", "live/maps.js")
 SHEETS = ("minattn.css", "live/live.css", "live/maps.css")
-CHAPTERS = {"reversal": "04_self_attention", "heads": "05_multi_head"}
+MAPS = ("reversal", "heads")
 TABLET = {"width": 768, "height": 900}
 NARROWEST = {"width": 320, "height": 700}
 PLACES = "document.querySelectorAll('.live')"
@@ -34,7 +34,7 @@ CELLS = "cells => cells.map(cell => Number(cell.dataset.value))"
 BARS = "bars => bars.map(bar => bar.offsetWidth / (bar.parentNode.clientWidth - 6))"
 
 Open = Callable[..., Page]
-every_map = pytest.mark.parametrize("name", CHAPTERS)
+every_map = pytest.mark.parametrize("name", MAPS)
 
 
 def data(name: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def html(names: tuple[str, ...], scripts: tuple[str, ...]) -> str:
 def static(tmp_path: Path) -> Path:
     """A copy of what a page needs, so that a test may take something away."""
     (tmp_path / "live" / "weights").mkdir(parents=True)
-    recorded = (f"live/weights/maps_{name}.js" for name in CHAPTERS)
+    recorded = (f"live/weights/maps_{name}.js" for name in MAPS)
     for name in (*SCRIPTS, *recorded, "minattn.js", *SHEETS):
         shutil.copy(STATIC / name, tmp_path / name)
     return tmp_path
@@ -379,6 +379,6 @@ def test_its_place_takes_no_room_without_scripts_and_in_print(open_page: Open) -
 
 @every_map
 def test_the_chapter_has_its_place_once(name: str) -> None:
-    text = (BOOK / "chapters" / f"{CHAPTERS[name]}.md").read_text("utf-8")
+    text = (BOOK / "chapters" / f"{data(name)['chapter']}.md").read_text("utf-8")
     place = f'<div class="live" data-live="maps" data-maps="{name}"></div>'
     assert text.count(place) == text.count('data-live="maps"') == 1

@@ -14,13 +14,13 @@ PAGES_BRANCH = "gh-pages"
 COLAB = "https://colab.research.google.com/github"
 REPOSITORY = re.compile(r"https://github\.com/(?P<path>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s]+)(?=\))")
-# The whole repository, because the notebooks read stored results of the book's experiments. The
-# last two are what the notebooks need beyond the package.
+# The whole repository, because the notebooks read stored results of the book's experiments, and with the package
+# what single chapters use beyond it.
 INSTALL = """\
 # Colab starts without the book: fetch it, and work inside of it.
 !git clone --quiet --depth 1 {repository} minattn-book
 %cd minattn-book
-%pip install --quiet . babel sacrebleu"""
+%pip install --quiet .[book]"""
 
 
 def repository_path(repository: str) -> str:
