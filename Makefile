@@ -19,7 +19,7 @@ PROVED := $(TOOL).proved
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book serve lab notebooks experiments prove live bench test lint unit nbval portable page pdf zip audit lock clean
+.PHONY: help env book serve lab notebooks experiments prove live models bench test lint unit nbval portable page pdf zip audit lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ prove: env ## Train an experiment again, to its end, and compare (ONLY=name; ARM
 
 live: env ## Train the models of the live pages and export them (ONLY=name: one)
 	@$(TOOL).live $(ONLY)
+
+models: env ## Train the stored models (ONLY=name: one)
+	@$(TOOL).models $(ONLY)
 
 bench: env .venv-bench/done ## Measure against other libraries (ONLY=name: one part; QUICK=1: 2 minutes, writes nothing)
 	@.venv-bench/bin/python -m benchmarks.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)

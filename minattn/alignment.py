@@ -3,13 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minattn.masks import Mask, to_bool
+from minattn.pointing import one_right_key, pointing
 from minattn.seam import Attend, check_sizes
 
 
@@ -356,13 +356,13 @@ def alignment_accuracy(
             "weights need the gold's batch and at least its target length, "
             f"got {tuple(weights.shape)} and {tuple(gold.shape)}"
         )
-    scored = gold >= 0
-    if not bool(scored.any()):
+    if not bool((gold >= 0).any()):
         raise ValueError(
             "an alignment needs at least one target token with a gold position, got none"
         )
-    best = weights[:, : gold.shape[1]].argmax(-1)
-    return cast(float, (best == gold)[scored].double().mean().item())
+    truth = one_right_key(gold, weights.shape[2])
+    found = pointing(weights[:, : gold.shape[1]], truth, counted=gold >= 0)
+    return found.inside.item()
 
 
 def _check_temperature(temperature: float) -> None:

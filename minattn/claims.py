@@ -166,19 +166,35 @@ def results(name: str, folder: Path | None = None) -> Results:
         FileNotFoundError: if there is no such file.
     """
     if folder is None:
-        tails = [
-            place / "book" / "experiments" / "results"
-            for place in (Path.cwd(), *Path.cwd().parents)
-        ]
-        found = [tail for tail in tails if tail.is_dir()]
-        if not found:
-            raise FileNotFoundError(
-                f"results of the book's experiments must be in or above the current folder, got {Path.cwd()}"
-            )
-        folder = found[0]
+        folder = _above("experiments/results", "results of the book's experiments")
     file = folder / f"{name}.json"
     if not file.is_file():
         raise FileNotFoundError(
             f"experiments with results are {sorted(path.stem for path in folder.glob('*.json'))}, got {name!r}"
         )
     return Results(json.loads(file.read_text(encoding="utf-8")))
+
+
+def stored_model(name: str) -> Path:
+    """Find the weights of a model of the book that takes too long to train in its chapter; see ``load_model``.
+
+    Args:
+        name: the model, as in ``book/models/<name>.safetensors``; looked for by going up from the current folder.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    folder = _above("models", "stored models of the book")
+    file = folder / f"{name}.safetensors"
+    if not file.is_file():
+        known = sorted(path.stem for path in folder.glob("*.safetensors"))
+        raise FileNotFoundError(f"stored models are {known}, got {name!r}")
+    return file
+
+
+def _above(tail: str, what: str) -> Path:
+    """Find a folder of the book by going up from the current one."""
+    for place in (Path.cwd(), *Path.cwd().parents):
+        if (place / "book" / tail).is_dir():
+            return place / "book" / tail
+    raise FileNotFoundError(f"{what} must be in or above the current folder, got {Path.cwd()}")

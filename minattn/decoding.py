@@ -1,20 +1,16 @@
 """Get sentences out of a trained model: search for a likely one, draw one, and read no token twice."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from minattn.masks import Mask, Padding
-from minattn.positions import LearnedPositions, SinusoidalPositions
-from minattn.seam import Positions, check_sizes
-from minattn.transformer import TransformerTranslator
-from minattn.translation import Memory, State, Translator, check_ids, write
-from minattn.vocabulary import BOS, EOS, PAD
+from minattn.seam import check_sizes
+from minattn.transformer import BlockTranslator, TransformerTranslator
+from minattn.translation import Memory, State, Translator, check_target, write
+from minattn.vocabulary import EOS, PAD
 
 
 class Beams(NamedTuple):
@@ -63,11 +59,12 @@ def length_penalty(length: Float[Tensor, "*batch"], alpha: float) -> Float[Tenso
 @torch.no_grad()
 def beam_search(
     model: Translator,
-    source: Int[Tensor, "batch source"],
+    source: Shaped[Tensor, "batch source *features"],
     max_length: int = 50,
     *,
     n_beams: int = 4,
     alpha: float = 0.0,
+    source_mask: Bool[Tensor, "batch source"] | None = None,
 ) -> Beams:
     """Keep a few unfinished targets at every step, and go on with each in every way.
 
@@ -76,10 +73,11 @@ def beam_search(
 
     Args:
         model: any translator; it is used in the mode it is in, so call ``model.eval()`` if it has dropout.
-        source: ids of the source, padded with ``PAD``.
+        source: what the model reads: ids of the source, padded with ``PAD``, or vectors.
         max_length: cut a target after this many tokens.
         n_beams: how many are kept for each source.
         alpha: of ``length_penalty``, by which they are ranked at every step.
+        source_mask: True where the source has something; ids need none.
 
     Raises:
         ValueError: if a number is out of range or a source is empty.
@@ -90,12 +88,12 @@ def beam_search(
     check_sizes(max_length=max_length, n_beams=n_beams)
     if not (math.isfinite(alpha) and alpha >= 0):
         raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
-    check_ids(source)
+    memory = model.memory_of(source, source_mask)
     batch = len(source)
-    memory = Memory(*(part.repeat_interleave(n_beams, dim=0) for part in model.encode(source)))
+    memory = Memory(*(part.repeat_interleave(n_beams, dim=0) for part in memory))
     state = model.start(memory)
-    token = source.new_full((batch * n_beams,), BOS)
-    ids = source.new_zeros(batch, n_beams, 0)
+    token = model.first_token(source, source_mask).repeat_interleave(n_beams)
+    ids = token.new_zeros(batch, n_beams, 0)
     log_probs = memory.states.new_full((batch, n_beams), -math.inf)
     log_probs[:, 0] = 0.0  # all beams begin alike: one of them is enough
     lengths = torch.zeros_like(log_probs)
@@ -133,23 +131,25 @@ def _only_padding(log_probs: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*b
 
 def sample(
     model: Translator,
-    source: Int[Tensor, "batch source"],
+    source: Shaped[Tensor, "batch source *features"],
     max_length: int = 50,
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    source_mask: Bool[Tensor, "batch source"] | None = None,
 ) -> Int[Tensor, "batch target"]:
     """Draw every token from what the model says; inside ``seeded`` the draw can be repeated.
 
     Args:
         model: any translator; it is used in the mode it is in, so call ``model.eval()`` if it has dropout.
-        source: ids of the source, padded with ``PAD``.
+        source: what the model reads: ids of the source, padded with ``PAD``, or vectors.
         max_length: stop after this many tokens.
         temperature: the logits are divided by it first; below 1 likely tokens become likelier. Towards 0 this
             becomes ``greedy``, which is the one to call for 0.
         top_k: then draw only from this many tokens.
         top_p: then draw only from the likeliest tokens that together have at least this probability.
+        source_mask: True where the source has something; ids need none.
 
     Returns:
         The ids of the target, as from ``greedy``.
@@ -170,7 +170,7 @@ def sample(
             logits = keep_top_p(logits, top_p)
         return torch.multinomial(logits.softmax(-1), 1)[:, 0]
 
-    return write(model, source, choose, max_length)
+    return write(model, source, choose, max_length, source_mask)
 
 
 def keep_top_k(logits: Float[Tensor, "*batch vocab"], k: int) -> Float[Tensor, "*batch vocab"]:
@@ -223,7 +223,10 @@ def keep_top_p(logits: Float[Tensor, "*batch vocab"], p: float) -> Float[Tensor,
 
 @torch.no_grad()
 def log_probability(
-    model: Translator, source: Int[Tensor, "batch source"], target: Int[Tensor, "batch target"]
+    model: Translator,
+    source: Shaped[Tensor, "batch source *features"],
+    target: Int[Tensor, "batch target"],
+    source_mask: Bool[Tensor, "batch source"] | None = None,
 ) -> Float[Tensor, " batch"]:
     """Return the logarithm of the probability that a model gives to each target, in nats.
 
@@ -231,9 +234,13 @@ def log_probability(
         model: any translator, in evaluation mode.
         source: ids of the sources.
         target: ids of the targets as ``greedy`` returns them: without ``BOS``, padded with ``PAD``.
+        source_mask: True where the source has something; ids need none.
     """
-    first = target.new_full((len(target), 1), BOS)
-    logits = model(source, torch.cat([first, target[:, :-1]], dim=1))
+    check_target(target, source)
+    first = model.first_token(source, source_mask)[:, None]
+    target_in = torch.cat([first, target[:, :-1]], dim=1)
+    more = () if source_mask is None else (source_mask,)
+    logits = model(source, target_in, *more)
     log_probs: Tensor = logits.log_softmax(-1).gather(-1, target[..., None])[..., 0]
     return log_probs.masked_fill(~_said(target), 0.0).sum(1)
 
@@ -251,96 +258,73 @@ class Cached(Translator):
     Any way of writing works with it: ``greedy(Cached(model), source)``.
 
     Args:
-        model: the translator; its weights are shared.
+        model: a translator that writes with blocks; its weights are shared.
 
     Raises:
-        TypeError: if it is no ``TransformerTranslator``.
+        TypeError: if it is no ``BlockTranslator``, or decodes in a way of its own.
 
     References:
         Shazeer 2019, arXiv:1911.02150, section 2.4.
     """
 
-    def __init__(self, model: TransformerTranslator) -> None:
+    def __init__(self, model: BlockTranslator) -> None:
         super().__init__()
-        if not isinstance(model, TransformerTranslator):
+        if not isinstance(model, BlockTranslator):
             raise TypeError(
-                f"only a TransformerTranslator has keys and values to keep, got {type(model).__name__}"
+                f"only a BlockTranslator has keys and values to keep, got {type(model).__name__}"
+            )
+        if type(model).decode not in (BlockTranslator.decode, TransformerTranslator.decode):
+            raise TypeError(
+                "a model is cached by its blocks, so it must decode as BlockTranslator does, "
+                f"got {type(model).__name__} with a decode of its own"
             )
         self.model = model
         self.training = model.training
 
-    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
-        """Let the source attend to itself."""
-        memory: Memory = self.model.encode(source)
-        return memory
+    def check_source(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> None:
+        """Reject a source that the model cannot read."""
+        self.model.check_source(source, source_mask)
+
+    def encode(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
+        """Encode as the model does."""
+        return self.model.encode(source, source_mask)
+
+    def first_token(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Int[Tensor, " batch"]:
+        """Begin as the model does."""
+        return self.model.first_token(source, source_mask)
 
     def forward(
-        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits under teacher forcing, all steps at once."""
-        logits: Tensor = self.model(source, target_in)
+        logits: Tensor = self.model(source, target_in, source_mask)
         return logits
 
     def start(self, memory: Memory) -> State:
-        """Project the memory once for every block, and keep room for no target token yet.
-
-        The state has four tensors for each block: keys and values of the target, then of the source.
-        """
-        blocks: Any = self.model.decoder.blocks
-        nothing = memory.states[:, :0]
-        return tuple(
-            kept
-            for block in blocks
-            for kept in (
-                *block.self_attention.keys_values(nothing, nothing),
-                *block.cross_attention.keys_values(memory.states, memory.states),
-            )
-        )
+        """Keep the keys and values of the memory for every block, and of no target token yet."""
+        return self.model.decoder.start(memory)
 
     def step(
         self, token: Int[Tensor, " batch"], state: State, memory: Memory
     ) -> tuple[Float[Tensor, "batch vocab"], State]:
         """Read one target token; only this one goes through the blocks."""
-        model = self.model
-        x = model.target_embedding(token[:, None]) * model.embedding_scale
-        x = model.dropout(_put(x, state[0].shape[2], model.positions))
-        padding = None if bool(memory.mask.all()) else Padding(memory.mask)
-        after: list[Tensor] = []
-        for i, block in enumerate(model.decoder.blocks):
-            x, kept = _block_step(block, x, state[4 * i : 4 * i + 4], padding)
-            after += kept
-        norm = model.decoder.norm
-        logits: Tensor = model.readout(x if norm is None else norm(x))
-        return logits[:, 0], tuple(after)
-
-
-def _put(x: Tensor, place: int, positions: Positions) -> Tensor:
-    """Mark one token with its place."""
-    if isinstance(positions, SinusoidalPositions | LearnedPositions):
-        marked: Tensor = positions(x, place)
-        return marked
-    # Others take a whole sequence: put the token at its place and nothing before it.
-    return positions(F.pad(x, (0, 0, place, 0)))[:, -1:]
-
-
-def _block_step(
-    block: Any, x: Tensor, state: Sequence[Tensor], padding: Mask
-) -> tuple[Tensor, Sequence[Tensor]]:
-    """Take one token through a decoder block; return it and what is kept for the next one."""
-    k, v, source_k, source_v = state
-
-    def look_back(x: Tensor) -> Tensor:
-        nonlocal k, v
-        new_k, new_v = block.self_attention.keys_values(x, x)
-        k, v = torch.cat([k, new_k], dim=2), torch.cat([v, new_v], dim=2)
-        output: Tensor = block.self_attention.attend_to(x, k, v)
-        return output
-
-    def look_at_source(x: Tensor) -> Tensor:
-        output: Tensor = block.cross_attention.attend_to(x, source_k, source_v, padding)
-        return output
-
-    x = block.add_self_attention(x, look_back)
-    x = block.add_cross_attention(x, look_at_source)
-    x = block.add_feed_forward(x, block.feed_forward)
-    return x, (k, v, source_k, source_v)
+        place = self.model.decoder.place(memory, state)
+        x = self.model.embed_target(token[:, None], place)
+        x, state = self.model.decoder.step(x, state, memory)
+        logits: Tensor = self.model.readout(x)
+        return logits[:, 0], state

@@ -3,12 +3,13 @@
 import math
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
-from minattn.seam import Attend, check_sizes
+from minattn.seam import Attend, Positions, check_sizes
 
 
 def sinusoidal(
@@ -185,6 +186,28 @@ def distance_bias(queries: int, keys: int, slope: float) -> Float[Tensor, "queri
     key_position = torch.arange(keys, dtype=torch.get_default_dtype())
     query_position = key_position.new_tensor(range(keys - queries, keys))
     return -slope * (query_position[:, None] - key_position).abs()
+
+
+def placed(
+    x: Float[Tensor, "batch seq d_model"], place: int | Int[Tensor, " batch"], positions: Positions
+) -> Float[Tensor, "batch seq d_model"]:
+    """Mark tokens with their places where the first of them does not stand at the beginning.
+
+    Args:
+        x: the tokens.
+        place: of the first one, for all rows or for each.
+        positions: anything that marks whole sequences.
+    """
+    if isinstance(place, Tensor):
+        out = torch.empty_like(x)
+        for at in sorted(set(place.tolist())):
+            out[place == at] = placed(x[place == at], at, positions)
+        return out
+    if isinstance(positions, SinusoidalPositions | LearnedPositions):
+        marked: Tensor = positions(x, place)
+        return marked
+    # Others take a whole sequence: put the tokens in their places and nothing before them.
+    return positions(F.pad(x, (0, 0, place, 0)))[:, place:]
 
 
 def _angles(n_positions: int, width: int, start: int, base: float) -> Tensor:

@@ -4,11 +4,11 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from minattn.seam import Attend
-from minattn.translation import Memory, State, Translator, check_ids
+from minattn.translation import Memory, State, Translator
 from minattn.vocabulary import token_mask
 
 
@@ -145,9 +145,13 @@ class Encoder(nn.Module):
             bidirectional=bidirectional,
         )
 
-    def forward(self, source: Int[Tensor, "batch source"]) -> Memory:
+    def forward(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
         """Encode ids padded with ``PAD``; states at padded positions are zero."""
-        mask = token_mask(source)
+        mask = token_mask(source) if source_mask is None else source_mask
         packed = nn.utils.rnn.pack_padded_sequence(
             self.embedding(source), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )
@@ -217,9 +221,13 @@ class RecurrentTranslator(Translator):
         self.dropout = nn.Dropout(dropout)
         self.out_proj = nn.Linear(d_model, target_vocab_size)
 
-    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+    def encode(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
         """Read the source; one state for each position."""
-        memory: Memory = self.encoder(source)
+        memory: Memory = self.encoder(source, source_mask)
         return memory
 
     def start(self, memory: Memory) -> State:
@@ -243,11 +251,13 @@ class RecurrentTranslator(Translator):
         return self._logits(after, context), (after,)
 
     def forward(
-        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits under teacher forcing; all steps at once where no context waits for a state."""
-        check_ids(source, target_in)
-        memory = self.encode(source)
+        memory = self.memory_of(source, source_mask, target_in)
         (first,) = self.start(memory)
         x = self.embedding(target_in)
         if self.attends == "after":

@@ -1,7 +1,7 @@
 """Models of self-attention and little else (chapter 4): one answers in place, one goes on writing."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minattn.dot_product import DotProductAttention, fused_attend
@@ -102,9 +102,13 @@ class InPlaceTranslator(Translator):
         check_sizes(target_vocab_size=target_vocab_size)
         self.readout = nn.Linear(d_model, target_vocab_size)
 
-    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+    def encode(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
         """Let the source attend to itself."""
-        tokens = token_mask(source)
+        tokens = token_mask(source) if source_mask is None else source_mask
         return Memory(self.stack(source, Padding(tokens)), tokens)
 
     def start(self, memory: Memory) -> State:
@@ -119,21 +123,24 @@ class InPlaceTranslator(Translator):
         return self._answer(memory, place[:, None])[:, 0], (place + 1,)
 
     def forward(
-        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+        self,
+        source: Int[Tensor, "batch source"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
         """Answer all places at once.
 
         Raises:
             ValueError: if the target is longer than the source, or as for every translator.
         """
-        check_ids(source, target_in)
+        memory = self.memory_of(source, source_mask, target_in)
         if target_in.shape[1] > source.shape[1]:
             raise ValueError(
                 "an answer in place cannot be longer than its source, "
                 f"got {target_in.shape[1]} target and {source.shape[1]} source tokens"
             )
         places = torch.arange(target_in.shape[1], device=source.device)
-        return self._answer(self.encode(source), places.expand(len(source), -1))
+        return self._answer(memory, places.expand(len(source), -1))
 
     def _answer(
         self, memory: Memory, places: Int[Tensor, "batch places"]
@@ -179,20 +186,28 @@ class LanguageModel(Translator):
         self.mask = mask
 
     def forward(
-        self, source: Int[Tensor, "batch source"] | None, target_in: Int[Tensor, "batch target"]
+        self,
+        source: Int[Tensor, "batch source"] | None,
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits of every token, each given those before it.
 
         Raises:
             ValueError: if the batch or a sequence is empty.
         """
-        check_ids(target_in if source is None else source, target_in)
+        check_ids(target_in if source is None else source, target_in, source_mask)
         logits: Tensor = self.readout(self.stack(target_in, self.mask))
         return logits
 
-    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+    def encode(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
         """Keep nothing of the source."""
-        return Memory(torch.zeros(*source.shape, 0), token_mask(source))
+        tokens = token_mask(source) if source_mask is None else source_mask
+        return Memory(torch.zeros(*source.shape, 0), tokens)
 
     def start(self, memory: Memory) -> State:
         """Start with no token read."""

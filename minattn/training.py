@@ -14,7 +14,7 @@ from minattn.display import Progress
 from minattn.seam import check_sizes
 from minattn.tasks.base import Example, Task
 from minattn.translation import Decode, Translator, greedy, translate
-from minattn.vocabulary import PAD, token_mask
+from minattn.vocabulary import PAD, Batch
 
 
 @contextmanager
@@ -47,6 +47,13 @@ def token_loss(
     if not bool((target_out != PAD).any()):
         raise ValueError("a loss needs at least one target token that is not padding, got none")
     return F.cross_entropy(logits.flatten(0, 1), target_out.flatten(), ignore_index=PAD)
+
+
+def teacher_forcing(model: Translator, batch: Batch) -> Float[Tensor, "batch target vocab"]:
+    """Return the logits of every target token of a batch, each given the right tokens before it."""
+    masks = () if batch.source_mask is None else (batch.source_mask,)
+    logits: Tensor = model(batch.source, batch.target_in, *masks)
+    return logits
 
 
 class Losses(list[float]):
@@ -100,8 +107,7 @@ def fit(
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{name} must be a finite number above 0, got {number}")
     data = task.batch(task.train)
-    lengths = token_mask(data.source).sum(1) + token_mask(data.target_in).sum(1)
-    order = batches(len(data), batch_size, lengths if by_length else None)
+    order = batches(len(data), batch_size, data.lengths() if by_length else None)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, 2 * (steps - step) / steps)
@@ -112,7 +118,7 @@ def fit(
     with seeded(seed):
         for step, rows in zip(range(steps), order, strict=False):
             batch = data.select(rows)
-            loss = token_loss(model(batch.source, batch.target_in), batch.target_out)
+            loss = token_loss(teacher_forcing(model, batch), batch.target_out)
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 raise RuntimeError(

@@ -1,25 +1,37 @@
 """The Transformer (chapter 6): blocks, encoder, decoder, and the translator made of them."""
 
-import copy
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from minattn.dot_product import fused_attend
 from minattn.masks import CAUSAL, Mask, Padding
 from minattn.multihead import MultiHeadAttention
-from minattn.positions import SinusoidalPositions
+from minattn.positions import SinusoidalPositions, placed
 from minattn.seam import Attend, Positions, check_sizes
-from minattn.translation import Memory, State, Translator, check_ids
+from minattn.torch_twins import (
+    DECODER_NORMS,
+    ENCODER_NORMS,
+    check_type,
+    copied_norm,
+    copy_from_torch,
+    copy_to_torch,
+    settings_for_torch,
+    settings_of_torch,
+)
+from minattn.translation import Memory, State, Translator
 from minattn.vocabulary import token_mask
 
 Activation = Callable[[Tensor], Tensor]
 Norm = Literal["pre", "post"]
+Kept = tuple[Tensor, ...]
+"""Keys and values of the tokens that a block has read, each (batch, heads, tokens, d_head)."""
 
 
 class FeedForward(nn.Module):
@@ -163,6 +175,25 @@ class EncoderBlock(nn.Module):
         x = self.add_feed_forward(x, self.feed_forward)
         return x
 
+    def start(self, x: Float[Tensor, "batch seq d_model"]) -> Kept:
+        """Return the keys and values of no token yet, for rows like those of ``x``."""
+        return self.self_attention.keys_values(x[:, :0], x[:, :0])
+
+    def step(
+        self, x: Float[Tensor, "batch new d_model"], kept: Kept, mask: Mask = CAUSAL
+    ) -> tuple[Float[Tensor, "batch new d_model"], Kept]:
+        """Return one new vector for each new token, and what is to be kept for the next ones.
+
+        Args:
+            x: new tokens, which come behind those that were read before.
+            kept: keys and values of the tokens before, as ``start`` or the last step returned them.
+            mask: where a new token may attend, among all tokens so far; None if there is nothing to hide.
+        """
+        look_back, after = _looking_back(self.self_attention, kept, mask)
+        x = self.add_self_attention(x, look_back)
+        x = self.add_feed_forward(x, self.feed_forward)
+        return x, tuple(after)
+
     @classmethod
     def from_torch(cls, layer: nn.TransformerEncoderLayer) -> "EncoderBlock":
         """Make a block with the weights of torch's.
@@ -174,9 +205,9 @@ class EncoderBlock(nn.Module):
             ValueError: if its attention has what ours has not.
             TypeError: if it is another kind of layer.
         """
-        _check_type(layer, nn.TransformerEncoderLayer)
-        block = cls(**_settings(layer))
-        _copy_from_torch(layer, block, _ENCODER_NORMS)
+        check_type(layer, nn.TransformerEncoderLayer)
+        block = cls(**settings_of_torch(layer))
+        copy_from_torch(layer, block, ENCODER_NORMS)
         return block
 
     def to_torch(self) -> nn.TransformerEncoderLayer:
@@ -187,8 +218,8 @@ class EncoderBlock(nn.Module):
         Raises:
             ValueError: if torch's attention cannot do what ours does.
         """
-        layer = nn.TransformerEncoderLayer(**_settings_for_torch(self))
-        _copy_to_torch(self, layer, _ENCODER_NORMS)
+        layer = nn.TransformerEncoderLayer(**settings_for_torch(self))
+        copy_to_torch(self, layer, ENCODER_NORMS)
         return layer
 
 
@@ -247,15 +278,39 @@ class DecoderBlock(nn.Module):
         x = self.add_feed_forward(x, self.feed_forward)
         return x
 
+    def start(self, memory: Float[Tensor, "batch source d_model"]) -> State:
+        """Return keys and values of no target token yet, and those of the memory, which never change."""
+        return (
+            *self.self_attention.keys_values(memory[:, :0], memory[:, :0]),
+            *self.cross_attention.keys_values(memory, memory),
+        )
+
+    def step(
+        self,
+        x: Float[Tensor, "batch new d_model"],
+        kept: State,
+        mask: Mask = CAUSAL,
+        memory_mask: Mask = None,
+    ) -> tuple[Float[Tensor, "batch new d_model"], State]:
+        """Return one new vector for each new target token, and what is to be kept; see ``EncoderBlock.step``."""
+        k, v, memory_k, memory_v = kept
+        look_back, after = _looking_back(self.self_attention, (k, v), mask)
+        x = self.add_self_attention(x, look_back)
+        x = self.add_cross_attention(
+            x, lambda x: self.cross_attention.attend_to(x, memory_k, memory_v, memory_mask)
+        )
+        x = self.add_feed_forward(x, self.feed_forward)
+        return x, (*after, memory_k, memory_v)
+
     @classmethod
     def from_torch(cls, layer: nn.TransformerDecoderLayer) -> "DecoderBlock":
         """Make a block with the weights of torch's; see ``EncoderBlock.from_torch``.
 
         Give torch's layer a causal ``tgt_mask``; ours has one if none is given.
         """
-        _check_type(layer, nn.TransformerDecoderLayer)
-        block = cls(**_settings(layer))
-        _copy_from_torch(layer, block, _DECODER_NORMS)
+        check_type(layer, nn.TransformerDecoderLayer)
+        block = cls(**settings_of_torch(layer))
+        copy_from_torch(layer, block, DECODER_NORMS)
         block.cross_attention = MultiHeadAttention.from_torch(layer.multihead_attn)
         return block
 
@@ -265,8 +320,8 @@ class DecoderBlock(nn.Module):
         Raises:
             ValueError: if torch's attention cannot do what ours does.
         """
-        layer = nn.TransformerDecoderLayer(**_settings_for_torch(self))
-        _copy_to_torch(self, layer, _DECODER_NORMS)
+        layer = nn.TransformerDecoderLayer(**settings_for_torch(self))
+        copy_to_torch(self, layer, DECODER_NORMS)
         layer.multihead_attn = self.cross_attention.to_torch()
         return layer
 
@@ -300,19 +355,54 @@ class TransformerEncoder(nn.Module):
             x = block(x, mask)
         return x if self.norm is None else self.norm(x)
 
+    def place(self, memory: Memory, state: State = ()) -> Int[Tensor, " batch"]:
+        """Say where the next target token stands: behind the memory, and what was written since."""
+        written = state[0].shape[2] - memory.states.shape[1] if state else 0
+        return memory.mask.sum(1) + written
+
+    def follow(
+        self, x: Float[Tensor, "batch target d_model"], memory: Memory
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Return one new vector for each target token, all at once; the memory stands before them."""
+        n = memory.states.shape[1]
+        x = torch.cat([memory.states, x], dim=1)
+        output: Tensor = self(x, _past(memory, x.shape[1], x.shape[1]))[:, n:]
+        return output
+
+    def start(self, memory: Memory) -> State:
+        """Read the memory, and keep its keys and values: the state has two tensors for each block."""
+        x = memory.states
+        state = tuple(kept for block in self._blocks() for kept in block.start(x))
+        return self.step(x, state, memory)[1] if x.shape[1] else state
+
+    def step(
+        self, x: Float[Tensor, "batch new d_model"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch new d_model"], State]:
+        """Return one new vector for each new token, and the new state; nothing old is read again."""
+        new = x.shape[1]
+        mask = _past(memory, new, state[0].shape[2] + new)
+        after: list[Tensor] = []
+        for i, block in enumerate(self._blocks()):
+            x, kept = block.step(x, (state[2 * i], state[2 * i + 1]), mask)
+            after += kept
+        return x if self.norm is None else self.norm(x), tuple(after)
+
+    def _blocks(self) -> list[EncoderBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]
+
     @classmethod
     def from_torch(cls, encoder: nn.TransformerEncoder) -> "TransformerEncoder":
         """Make an encoder with the weights of torch's; see ``EncoderBlock.from_torch``."""
         layers: Any = encoder.layers
         blocks = [EncoderBlock.from_torch(layer) for layer in layers]
-        return cls(blocks, _norm(encoder)).train(encoder.training)
+        return cls(blocks, copied_norm(encoder)).train(encoder.training)
 
     def to_torch(self) -> nn.TransformerEncoder:
         """Make an encoder of torch's with the weights of this one; see ``EncoderBlock.to_torch``."""
         blocks: Any = self.blocks
         layers = [block.to_torch() for block in blocks]
         theirs = nn.TransformerEncoder(
-            layers[0], len(layers), _norm(self), enable_nested_tensor=False
+            layers[0], len(layers), copied_norm(self), enable_nested_tensor=False
         )
         theirs.layers = nn.ModuleList(layers)
         return theirs.train(self.training)
@@ -347,26 +437,146 @@ class TransformerDecoder(nn.Module):
             x = block(x, memory, mask, memory_mask)
         return x if self.norm is None else self.norm(x)
 
+    def place(self, memory: Memory, state: State = ()) -> int:
+        """Say where the next target token stands: the memory has places of its own."""
+        return state[0].shape[2] if state else 0
+
+    def follow(
+        self, x: Float[Tensor, "batch target d_model"], memory: Memory
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Return one new vector for each target token, all at once; the memory is looked at."""
+        output: Tensor = self(x, memory.states, CAUSAL, Padding(memory.mask))
+        return output
+
+    def start(self, memory: Memory) -> State:
+        """Project the memory once for every block.
+
+        The state has four tensors for each block: keys and values of the target, then of the memory.
+        """
+        return tuple(kept for block in self._blocks() for kept in block.start(memory.states))
+
+    def step(
+        self, x: Float[Tensor, "batch new d_model"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch new d_model"], State]:
+        """Return one new vector for each new token, and the new state; nothing old is read again."""
+        mask = None if x.shape[1] == 1 else CAUSAL  # one new token may look at all before it
+        padding = None if bool(memory.mask.all()) else Padding(memory.mask)
+        after: list[Tensor] = []
+        for i, block in enumerate(self._blocks()):
+            x, kept = block.step(x, state[4 * i : 4 * i + 4], mask, padding)
+            after += kept
+        return x if self.norm is None else self.norm(x), tuple(after)
+
+    def _blocks(self) -> list[DecoderBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]
+
     @classmethod
     def from_torch(cls, decoder: nn.TransformerDecoder) -> "TransformerDecoder":
         """Make a decoder with the weights of torch's; see ``DecoderBlock.from_torch``."""
         layers: Any = decoder.layers
         blocks = [DecoderBlock.from_torch(layer) for layer in layers]
-        return cls(blocks, _norm(decoder)).train(decoder.training)
+        return cls(blocks, copied_norm(decoder)).train(decoder.training)
 
     def to_torch(self) -> nn.TransformerDecoder:
         """Make a decoder of torch's with the weights of this one; see ``DecoderBlock.to_torch``."""
         blocks: Any = self.blocks
         layers = [block.to_torch() for block in blocks]
-        theirs = nn.TransformerDecoder(layers[0], len(layers), _norm(self))
+        theirs = nn.TransformerDecoder(layers[0], len(layers), copied_norm(self))
         theirs.layers = nn.ModuleList(layers)
         return theirs.train(self.training)
 
 
-class TransformerTranslator(Translator):
-    """Encoder and decoder of the Transformer, with embeddings, positions and a readout.
+class BlockTranslator(Translator):
+    """A translator that writes with a stack of blocks; it can be cached (``minattn.decoding.Cached``).
 
-    A step reads the whole target so far again.
+    A subclass says how a source becomes a memory (``encode``) and how target tokens are embedded, and has
+
+    - ``decoder``: a ``TransformerDecoder``, whose blocks look at the memory; or a ``TransformerEncoder``, before
+      whose target tokens the memory stands, as a prompt does;
+    - ``readout``: makes logits.
+
+    Without a cache, a step reads the whole target so far again.
+    """
+
+    decoder: TransformerEncoder | TransformerDecoder
+    readout: nn.Module
+
+    @abstractmethod
+    def embed_target(
+        self, target: Int[Tensor, "batch target"], place: int | Int[Tensor, " batch"] = 0
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Turn target tokens into vectors, the first of which stands at a place."""
+
+    def decode(
+        self, target_in: Int[Tensor, "batch target"], memory: Memory
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits after every target token, each given those before it and the memory."""
+        x = self.embed_target(target_in, self.decoder.place(memory))
+        logits: Tensor = self.readout(self.decoder.follow(x, memory))
+        return logits
+
+    def forward(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits under teacher forcing, all steps at once.
+
+        Raises:
+            ValueError: if the batch or a sequence is empty, or the two batches differ.
+            TypeError: if the target is not of whole numbers of dtype int64.
+        """
+        return self.decode(target_in, self.memory_of(source, source_mask, target_in))
+
+    def start(self, memory: Memory) -> State:
+        """Start with no token read."""
+        return (memory.mask.new_zeros(len(memory.mask), 0, dtype=torch.long),)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Read one more token, and all those before it again."""
+        tokens = torch.cat([state[0], token[:, None]], dim=1)
+        return self.decode(tokens, memory)[:, -1], (tokens,)
+
+
+class PromptTranslator(BlockTranslator):
+    """A decoder alone: its source is a prompt, and what it writes goes on with it.
+
+    All of the prompt but its last token becomes the memory, which stands before the target; the last one is read
+    first. In teacher forcing the target begins with it (``BOS`` if that is all the prompt there is).
+    """
+
+    decoder: TransformerEncoder
+
+    def encode(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
+        """Embed the prompt without its last token; padding comes to stand before the tokens."""
+        tokens = token_mask(source) if source_mask is None else source_mask
+        n = tokens.sum(1, keepdim=True) - 1  # of each row
+        columns = torch.arange(source.shape[1] - 1, device=source.device)
+        # The last of them stands right before the target, as distances between tokens ask for.
+        order = (columns + n) % max(1, len(columns))
+        x = self.embed_target(source[:, :-1])
+        x = x.gather(1, order[..., None].expand_as(x))
+        return Memory(x, (columns < n).gather(1, order))
+
+    def first_token(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Int[Tensor, " batch"]:
+        """Return the last token of every prompt."""
+        tokens = token_mask(source) if source_mask is None else source_mask
+        return source.gather(1, tokens.sum(1, keepdim=True) - 1)[:, 0]
+
+
+class TransformerTranslator(BlockTranslator):
+    """Encoder and decoder of the Transformer, with embeddings, positions and a readout.
 
     Args:
         source_vocab_size: how many source ids there are.
@@ -448,9 +658,13 @@ class TransformerTranslator(Translator):
         if tied:
             self.readout.weight = self.target_embedding.weight
 
-    def encode(self, source: Int[Tensor, "batch source"]) -> Memory:
+    def encode(
+        self,
+        source: Int[Tensor, "batch source"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
         """Let the source attend to itself."""
-        tokens = token_mask(source)
+        tokens = token_mask(source) if source_mask is None else source_mask
         x = self._embed(self.source_embedding, source)
         return Memory(self.encoder(x, Padding(tokens)), tokens)
 
@@ -463,28 +677,13 @@ class TransformerTranslator(Translator):
         logits: Tensor = self.readout(x)
         return logits
 
-    def forward(
-        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
-    ) -> Float[Tensor, "batch target vocab"]:
-        """Return the logits under teacher forcing, all steps at once.
-
-        Raises:
-            ValueError: if the batch or a sequence is empty, or the two batches differ.
-            TypeError: if the ids are not whole numbers of dtype int64.
-        """
-        check_ids(source, target_in)
-        return self.decode(target_in, self.encode(source))
-
-    def start(self, memory: Memory) -> State:
-        """Start with no token read."""
-        return (memory.mask.new_zeros(len(memory.mask), 0, dtype=torch.long),)
-
-    def step(
-        self, token: Int[Tensor, " batch"], state: State, memory: Memory
-    ) -> tuple[Float[Tensor, "batch vocab"], State]:
-        """Read one more token, and all those before it again."""
-        tokens = torch.cat([state[0], token[:, None]], dim=1)
-        return self.decode(tokens, memory)[:, -1], (tokens,)
+    def embed_target(
+        self, target: Int[Tensor, "batch target"], place: int | Int[Tensor, " batch"] = 0
+    ) -> Float[Tensor, "batch target d_model"]:
+        """Turn target tokens into vectors, the first of which stands at a place."""
+        x = self.target_embedding(target) * self.embedding_scale
+        output: Tensor = self.dropout(placed(x, place, self.positions))
+        return output
 
     def _embed(
         self, table: nn.Embedding, ids: Int[Tensor, "batch seq"]
@@ -493,62 +692,24 @@ class TransformerTranslator(Translator):
         return x
 
 
-_ENCODER_NORMS = {"norm1": "add_self_attention", "norm2": "add_feed_forward"}
-_DECODER_NORMS = {
-    "norm1": "add_self_attention",
-    "norm2": "add_cross_attention",
-    "norm3": "add_feed_forward",
-}
+def _looking_back(
+    attention: MultiHeadAttention, kept: Kept, mask: Mask
+) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
+    """Make a sub-layer that attends to kept keys and values and to its own, and the list that will hold all."""
+    after: list[Tensor] = []
+
+    def look_back(x: Tensor) -> Tensor:
+        new = attention.keys_values(x, x)
+        after[:] = [torch.cat(pair, dim=2) for pair in zip(kept, new, strict=True)]
+        return attention.attend_to(x, after[0], after[1], mask)
+
+    return look_back, after
 
 
-def _settings(layer: Any) -> dict[str, Any]:
-    """Read from a layer of torch's what a block of ours is made with; whatever has weights is replaced afterwards."""
-    return {
-        "d_model": layer.linear1.in_features,
-        "n_heads": layer.self_attn.num_heads,
-        "d_ff": layer.linear1.out_features,
-        "norm": "pre" if layer.norm_first else "post",
-        "dropout": layer.dropout1.p,
-        "activation": copy.deepcopy(layer.activation),
-    }
-
-
-def _settings_for_torch(block: Any) -> dict[str, Any]:
-    """Read from a block what a layer of torch's is to be made with."""
-    up_proj, residual = block.feed_forward.up_proj, block.add_self_attention
-    return {
-        "d_model": up_proj.in_features,
-        "nhead": block.self_attention.n_heads,
-        "dim_feedforward": up_proj.out_features,
-        "norm_first": residual.place == "pre",
-        "dropout": residual.dropout.p,
-        "activation": copy.deepcopy(block.feed_forward.activation),
-    }
-
-
-def _check_type(layer: object, kind: type[nn.Module]) -> None:
-    if not isinstance(layer, kind):
-        raise TypeError(f"the layer must be a torch.nn.{kind.__name__}, got {type(layer).__name__}")
-
-
-def _copy_from_torch(layer: Any, block: Any, norms: dict[str, str]) -> None:
-    block.self_attention = MultiHeadAttention.from_torch(layer.self_attn)
-    block.feed_forward.up_proj = copy.deepcopy(layer.linear1)
-    block.feed_forward.down_proj = copy.deepcopy(layer.linear2)
-    for theirs, ours in norms.items():
-        getattr(block, ours).norm = copy.deepcopy(getattr(layer, theirs))
-    block.train(layer.training)
-
-
-def _copy_to_torch(block: Any, layer: Any, norms: dict[str, str]) -> None:
-    layer.self_attn = block.self_attention.to_torch()
-    layer.linear1 = copy.deepcopy(block.feed_forward.up_proj)
-    layer.linear2 = copy.deepcopy(block.feed_forward.down_proj)
-    for theirs, ours in norms.items():
-        setattr(layer, theirs, copy.deepcopy(getattr(block, ours).norm))
-    layer.train(block.training)
-
-
-def _norm(stack: Any) -> Any:
-    """Copy the last norm of a stack, ours or torch's."""
-    return copy.deepcopy(stack.norm)
+def _past(memory: Memory, n_queries: int, n_keys: int) -> Mask:
+    """Say where tokens behind a memory may attend: to what stands before them and is no padding."""
+    past = None if n_queries == 1 else CAUSAL  # one new token may look at all before it
+    if bool(memory.mask.all()):
+        return past
+    padding = Padding(F.pad(memory.mask, (0, n_keys - memory.mask.shape[1]), value=True))
+    return padding if past is None else past & padding

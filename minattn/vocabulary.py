@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 PAD, BOS, EOS = 0, 1, 2
@@ -157,17 +157,36 @@ class Batch:
     answer ``target_out[:, t]``, the token that comes next.
 
     Args:
-        source: ids of the source, each row ended by ``EOS``.
+        source: ids of the source, each row ended by ``EOS``; or what else a model reads, such as one vector for
+            each frame of a sound or patch of a picture.
         target_in: ids of the target, each row begun by ``BOS``.
         target_out: ids of the target, each row ended by ``EOS``.
+        source_mask: True where the source has something, False where it is padding. Ids need none: their padding
+            is ``PAD``.
     """
 
-    source: Int[Tensor, "batch source"]
+    source: Shaped[Tensor, "batch source *features"]
     target_in: Int[Tensor, "batch target"]
     target_out: Int[Tensor, "batch target"]
+    source_mask: Bool[Tensor, "batch source"] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Count what stands in each row, source and target together."""
+        return self._read().sum(1) + token_mask(self.target_in).sum(1)
+
+    def parts(self, n: int) -> list[tuple["Batch", float]]:
+        """Cut into at most n parts; return each with its share of the target tokens."""
+        rows = torch.arange(len(self)).chunk(n)
+        counts = [int(token_mask(self.target_out[part]).sum()) for part in rows]
+        return [
+            (self.select(r), count / sum(counts)) for r, count in zip(rows, counts, strict=True)
+        ]
+
+    def _read(self) -> Bool[Tensor, "batch source"]:
+        return token_mask(self.source) if self.source_mask is None else self.source_mask
 
     def select(self, rows: Int[Tensor, " rows"]) -> "Batch":
         """Take some rows and drop the columns that are padding in all of them."""
@@ -176,9 +195,13 @@ class Batch:
             self.target_in[rows],
             self.target_out[rows],
         )
-        n_source = int((source != PAD).sum(1).max())
         n_target = int((target_in != PAD).sum(1).max())
-        return Batch(source[:, :n_source], target_in[:, :n_target], target_out[:, :n_target])
+        target_in, target_out = target_in[:, :n_target], target_out[:, :n_target]
+        if self.source_mask is None:
+            return Batch(source[:, : int((source != PAD).sum(1).max())], target_in, target_out)
+        mask = self.source_mask[rows]
+        n_source = int(mask.any(0).nonzero().max()) + 1
+        return Batch(source[:, :n_source], target_in, target_out, mask[:, :n_source])
 
 
 def make_batch(pairs: Sequence[SentencePair], source: Vocabulary, target: Vocabulary) -> Batch:

@@ -151,7 +151,8 @@ def everything(root: Path = ROOT) -> Iterator[Made]:
             found = {}
         yield Made(f"notebooks/{path.name}", found, "make notebooks")
     static = root / "book" / "_static"
-    for path in [*sorted((static / "live" / "weights").glob("*.json")), *static.glob("*.json")]:
+    folders = (static / "live" / "weights", static, root / "book" / "models")
+    for path in [path for folder in folders for path in sorted(folder.glob("*.json"))]:
         card = json.loads(path.read_text("utf-8"))
         yield Made(path.relative_to(root).as_posix(), card.get("stamp", {}), card["command"])
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 from torch.testing import assert_close
 
-from minattn import recipe as recipes
+from minattn import learning
 from minattn.checkpoints import FORMAT, load_checkpoint, load_model, save_checkpoint, save_model
 from minattn.recipe import Recipe, smoothed_loss, train
 from minattn.schedules import Constant, Cosine, Noam, WarmUp
@@ -76,7 +76,7 @@ def stored(monkeypatch):
         steps.append(about["steps"])
         save_checkpoint(path, tensors, about)
 
-    monkeypatch.setattr(recipes, "save_checkpoint", watched)
+    monkeypatch.setattr(learning, "save_checkpoint", watched)
     return steps
 
 
@@ -478,7 +478,7 @@ def test_training_without_progress_is_silent(capsys):
 
 def test_progress_is_shown_now_and_then_and_goes_on_after_an_interruption(monkeypatch, path):
     lines = []
-    monkeypatch.setattr(recipes.Progress, "update", lambda self, text: lines.append(text))
+    monkeypatch.setattr(learning.Progress, "update", lambda self, text: lines.append(text))
     recipe = Recipe(steps=45, batch_size=2)
     interrupted(recipe, at=31, checkpoint=path, every=10)
     _, losses = trained(recipe, checkpoint=path)
@@ -830,7 +830,11 @@ def process():
     """Start a process that starts others, so that torch is loaded only once; it never trains itself."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
-    command = [sys.executable, "-c", "from tests.package import test_recipe; test_recipe.fork_and_train()"]
+    command = [
+        sys.executable,
+        "-c",
+        "from tests.package import test_recipe; test_recipe.fork_and_train()",
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:

@@ -1,0 +1,294 @@
+"""The one loop that trains everything: any loss on any batches, and after an interruption it goes on."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from minattn.checkpoints import check_names, load_checkpoint, save_checkpoint
+from minattn.display import Progress
+from minattn.schedules import Constant, Schedule
+from minattn.seam import check_sizes
+from minattn.training import Losses, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides how a model is trained.
+
+    Args:
+        steps: how many updates of the weights.
+        batch_size: examples for one update.
+        learning_rate: the highest step size of Adam.
+        schedule: share of the learning rate at each step.
+        smoothing: of the labels, see ``smoothed_loss``.
+        clip: largest norm of the gradient; ``math.inf`` does not clip.
+        betas: how fast Adam forgets the gradient and its square.
+        accumulate: in how many parts a batch is computed, one after the other. It takes less memory, and the
+            gradient is that of the whole batch.
+        by_length: put examples of like length into one batch.
+        seed: decides the order of the examples and the dropout.
+        weight_decay: share of the learning rate by which matrices shrink at every step, as in AdamW; vectors
+            (biases, norms) do not.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    steps: int
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    schedule: Schedule = field(default_factory=Constant)
+    smoothing: float = 0.0
+    clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    accumulate: int = 1
+    by_length: bool = True
+    seed: int = 0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_sizes(steps=self.steps, batch_size=self.batch_size, accumulate=self.accumulate)
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(
+                f"learning_rate must be a finite number above 0, got {self.learning_rate}"
+            )
+        if not self.clip > 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing must be at least 0 and below 1, got {self.smoothing}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers from 0 to below 1, got {self.betas}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ValueError(
+                f"weight_decay must be a finite number of at least 0, got {self.weight_decay}"
+            )
+
+    def differences(self) -> str:
+        """Say in what this recipe differs from one with the fewest words: every field that is not its default.
+
+        So a recipe of an edition with fewer fields says the same as this one, if the new fields are left alone.
+        """
+        return _without_defaults(repr(self))
+
+
+B = TypeVar("B")
+
+
+class Parted(Protocol):
+    """A batch that can be computed in parts."""
+
+    def parts(self, n: int) -> list[tuple[Any, float]]:
+        """Cut into at most n parts; return each with its share of the loss."""
+
+
+def learn(
+    model: nn.Module,
+    batches: Iterable[B],
+    loss: Callable[[Any, B], Tensor],
+    recipe: Recipe,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    about: Mapping[str, str] | None = None,
+    every: int = 100,
+    progress: bool = True,
+) -> Losses:
+    """Train any model on any batches with Adam, as a recipe says.
+
+    With a checkpoint, everything that training depends on is stored now and then: the weights, what Adam
+    remembers, the state of the random numbers, the losses. If the file is there already, training goes on from
+    it, and ends with the same weights as one that was never interrupted, bit for bit on the same machine.
+
+    Args:
+        model: is trained in place.
+        batches: one for each step, from the first step on; a curriculum is an iterable whose batches change. To
+            go on after an interruption, it must give the same ones again, so it draws from no random numbers
+            but its own. Of the recipe, ``batch_size``, ``by_length`` and ``smoothing`` are for whoever makes
+            them and the loss.
+        loss: ``loss(model, batch)`` returns one number, the mean over what the batch holds.
+        recipe: how. With ``accumulate`` above 1 a batch needs a method ``parts``, see ``Parted``.
+        checkpoint: a file to keep the state in, and to go on from.
+        about: what else must be the same when training goes on, by name: a short text that tells these batches
+            from others, say.
+        every: steps from one time that it is written to the next; it is also written at the end.
+        progress: show one line that stays, and lives while somebody watches.
+
+    Returns:
+        The loss of every step, also of the steps before an interruption.
+
+    Raises:
+        ValueError: if the checkpoint is broken, or belongs to another model, recipe or ``about``; if there are
+            fewer batches than steps.
+        TypeError: if a batch that is to be computed in parts has no ``parts``.
+        FileNotFoundError: if the folder of the checkpoint does not exist.
+        RuntimeError: if the loss is not finite; the model keeps the weights from before that step.
+
+    References:
+        Adam: Kingma and Ba 2015, arXiv:1412.6980; its weight decay: Loshchilov and Hutter 2019,
+        arXiv:1711.05101.
+    """
+    check_sizes(every=every)
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise FileNotFoundError(f"the folder of the checkpoint must exist, got {checkpoint}")
+    if checkpoint is not None and " at 0x" in repr(recipe):
+        raise ValueError(
+            "with a checkpoint the schedule must say what it is, so that it can be compared when training goes "
+            f"on: take one of minattn.schedules, got {recipe.schedule!r}"
+        )
+    said = {"recipe": repr(recipe), **(about or {})}
+    optimizer = make_optimizer(model, recipe)
+    line = Progress(live=progress)
+    losses = Losses()
+    with seeded(recipe.seed):
+        if checkpoint is not None and Path(checkpoint).exists():
+            losses += _restore(checkpoint, model, optimizer, said)
+        model.train()
+        for batch in islice(batches, len(losses), recipe.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * recipe.schedule(len(losses))
+            losses.append(_update(model, batch, loss, optimizer, recipe, len(losses)))
+            done = len(losses)
+            if checkpoint is not None and (done % every == 0 or done == recipe.steps):
+                _store(checkpoint, model, optimizer, said, losses)
+            if done % 20 == 0:
+                line.update(f"step {done} of {recipe.steps}, loss {losses[-1]:.3f}")
+    model.eval()
+    _check_end(losses, recipe)
+    if progress:
+        line.done(
+            f"trained {recipe.steps} steps of {recipe.batch_size} examples, seed {recipe.seed}"
+        )
+    return losses
+
+
+def _check_end(losses: Losses, recipe: Recipe) -> None:
+    if len(losses) < recipe.steps:
+        raise ValueError(
+            f"there must be a batch for each of the {recipe.steps} steps, got {len(losses)}"
+        )
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+    """Make Adam for the weights of a model; with weight decay, AdamW, which lets vectors alone."""
+    settings: dict[str, Any] = {"lr": recipe.learning_rate, "betas": recipe.betas}
+    if not recipe.weight_decay:
+        return torch.optim.Adam(model.parameters(), **settings)
+    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
+    vectors = [weight for weight in model.parameters() if weight.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], **settings)
+
+
+def _update(
+    model: nn.Module,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor],
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    step: int,
+) -> float:
+    """Change the weights once; return the loss of the whole batch."""
+    optimizer.zero_grad()
+    total = 0.0
+    for part, share in _parts(batch, recipe.accumulate):
+        value = loss(model, part)
+        # The mean over all that the batch holds, not the mean of the parts' means.
+        value = value * share
+        value.backward()  # type: ignore[no-untyped-call]
+        total += value.item()
+    if not math.isfinite(total):
+        raise RuntimeError(
+            f"the loss must stay finite, got {total} at step {step + 1} of {recipe.steps}"
+        )
+    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    optimizer.step()
+    return total
+
+
+def _parts(batch: Any, n: int) -> list[tuple[Any, float]]:
+    if n == 1:
+        return [(batch, 1.0)]
+    if not callable(getattr(batch, "parts", None)):
+        raise TypeError(
+            f"a batch that is computed in {n} parts needs a method parts, got {type(batch).__name__}"
+        )
+    parts: list[tuple[Any, float]] = batch.parts(n)
+    return parts
+
+
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam remembers of every parameter."""
+
+
+def _store(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    about: dict[str, str],
+    losses: Losses,
+) -> None:
+    tensors = {f"model/{name}": x for name, x in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state[parameter]
+        tensors |= {f"{kind}/{name}": state[kind] for kind in _ADAM if kind in state}
+    tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
+    tensors["random"] = torch.get_rng_state()
+    save_checkpoint(path, tensors, {"steps": len(losses), **about})
+
+
+def _restore(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    wanted: dict[str, str],
+) -> list[float]:
+    """Put everything back as it was; return the losses so far. After an error nothing is changed."""
+    tensors, about = load_checkpoint(path)
+    for what, expected in wanted.items():
+        found = about.get(what)
+        same = found == expected
+        if what == "recipe" and isinstance(found, str):  # of an edition with fewer fields, perhaps
+            same = _without_defaults(found) == _without_defaults(expected)
+        if not same:
+            raise ValueError(
+                f"{path} must have been made with the same {what}, {expected}, got {about.get(what)}"
+            )
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("model", *_ADAM)}
+    for key, x in tensors.items():
+        kind, _, name = key.partition("/")
+        if kind in parts:
+            parts[kind][name] = x
+    check_names(path, parts["model"], model.state_dict())
+    parameters = dict(model.named_parameters())
+    seen = {name: parameters[name] for name in parts["step"] if name in parameters}
+    for kind in _ADAM[1:]:
+        check_names(path, parts[kind], seen)
+    missing = {"losses", "random"} - set(tensors)
+    if missing:
+        raise ValueError(f"{path} must hold losses and random, got no {min(missing)}")
+    model.load_state_dict(parts["model"])
+    for name, parameter in seen.items():
+        optimizer.state[parameter] = {kind: parts[kind][name] for kind in _ADAM}
+    torch.set_rng_state(tensors["random"])
+    losses: list[float] = tensors["losses"].tolist()
+    return losses
+
+
+def _without_defaults(said: str) -> str:
+    """Leave out of what a recipe says of itself every field that is its default."""
+    for part in fields(Recipe):
+        default = part.default if part.default is not MISSING else Constant()
+        if part.default is MISSING and part.default_factory is MISSING:
+            continue
+        said = re.sub(rf"(?<=[(\s]){part.name}={re.escape(repr(default))}(?:, |(?=\)))", "", said)
+    return re.sub(r", \)$", ")", said)
