@@ -113,7 +113,7 @@ portable: env ## The same with plain arithmetic (no AVX) and another number of t
 
 page: book ## Open every page of the book in Chromium
 ifneq ($(CHROMIUM),)
-	@MINATTN_REQUIRE_CHROMIUM=1 $(PYTEST) -q -n 2 --dist loadgroup tests/page
+	@MINATTN_REQUIRE_CHROMIUM=1 $(PYTEST) -q -n 2 --dist loadfile tests/page
 else ifeq ($(CI),true)
 	@echo "minattn: no chromium, and CI leaves nothing out" >&2; exit 1
 else

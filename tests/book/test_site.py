@@ -9,8 +9,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import colab, images, reading_map, styles
-from book.tools.contents import Chapter, chapters_in_order
+from book._ext.minattn_site import colab, images, mathjax, styles
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = "notebooks/02_soft_attention"
@@ -80,6 +79,20 @@ def test_an_inch_of_a_figure_is_an_inch_of_the_page_and_what_is_further_down_wai
         'src="../_images/plain.png" loading="lazy" width="300" height="150">',
         'src="../_images/other.svg" loading="lazy">',
     ]
+
+
+# mathjax.py ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "letters"),
+    [("x", 1), (r"\alpha_{ij}", 3), (r"\tanh(W x)", 8), (r"\max_i \maxx", 5), (r"a &lt; b", 3)],
+)
+def test_a_formula_is_told_how_many_letters_wide_it_will_be(formula, letters):
+    span = '<span class="math notranslate nohighlight"'
+    context = {"body": rf"{span}>\({formula}\)</span>"}
+    mathjax.settle_formulas(None, "page", "page.html", context, None)
+    assert context["body"].startswith(f'{span} style="--letters: {letters}">')
 
 
 # colab.py -----------------------------------------------------------------------------------------

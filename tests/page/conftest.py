@@ -1,24 +1,31 @@
 """One browser and one address of the built book for all page tests."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
+from xdist.scheduler import LoadScopeScheduling
 
 from book.tools.browsing import CHROMIUM, SITE, chromium, served
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker, which makes its fixtures once; only pages are shared out.
+class ByPage(LoadScopeScheduling):
+    """Keep all that asks for one page on one worker, which opens it once, and each other file too.
 
-    Pages come last, because many small groups even out what the files leave.
+    As files, the pages would all go to one worker; as tests, each of them to both.
     """
-    paged = [item for item in items if item.get_closest_marker("xdist_group")]
-    for item in items:
-        if item not in paged:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-    items.sort(key=paged.__contains__)
+
+    def _split_scope(self, nodeid: str) -> str:
+        page = re.search(r"\[(?:(?:day|night)-)?(.+\.html)\]$", nodeid)
+        return page[1] if page else nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPage:
+    return ByPage(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -54,10 +54,7 @@ TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     .map(part => part.tagName + '.' + part.className).slice(0, 5)"""
 
 PAGES = pages() or [LANDING]  # a site that is not built is reported by its fixture
-# All that asks for one page goes to one worker, which opens it once; the pages are shared out.
-every_page = pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
-)
+every_page = pytest.mark.parametrize("page", PAGES)
 
 
 @dataclass

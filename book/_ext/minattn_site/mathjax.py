@@ -25,6 +25,7 @@ MATHJAX_PARTS = (
 MATHJAX_FOLDERS = ("output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 INLINE_FORMULA = re.compile(r'<span class="math notranslate nohighlight">\\\((.*?)\\\)', re.DOTALL)
+TEX_NAME = re.compile(r"\\(arg|cos|det|dim|exp|ln|log|max|min|sin|sup|tanh)(?![A-Za-z])")
 TEX_COMMAND = re.compile(r"\\[A-Za-z]+|\\.|&\w+;")
 TEX_MARKS = re.compile(r"[{}_^\s]")
 
@@ -55,7 +56,8 @@ def settle_formulas(
     """Tell minattn.css how many letters wide an inline formula will be, so that no line moves."""
 
     def settle(match: re.Match[str]) -> str:
-        letters = len(TEX_MARKS.sub("", TEX_COMMAND.sub("x", match[1])))
+        named = TEX_NAME.sub(r"\1", match[1])  # these are printed as they are spelled
+        letters = len(TEX_MARKS.sub("", TEX_COMMAND.sub("x", named)))
         return match[0].replace(">", f' style="--letters: {letters}">', 1)
 
     context["body"] = INLINE_FORMULA.sub(settle, context.get("body", ""))
