@@ -9,7 +9,8 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import colab, images, mathjax, styles
+from book._ext.minattn_site import colab, images, mathjax, reading_map, styles
+from book.tools.contents import Chapter, chapters_in_order
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = "notebooks/02_soft_attention"
