@@ -90,6 +90,7 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
             timeout=CELL_TIMEOUT,
             kernel_name="python3",
             record_timing=False,
+            coalesce_streams=True,  # on a busy machine what is printed comes in pieces
             extra_arguments=["--log-level=ERROR"],
         )
         try:
