@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -79,9 +79,6 @@ class Recipe:
         return _without_defaults(repr(self))
 
 
-B = TypeVar("B")
-
-
 class Parted(Protocol):
     """A batch that can be computed in parts."""
 
@@ -91,8 +88,8 @@ class Parted(Protocol):
 
 def learn(
     model: nn.Module,
-    batches: Iterable[B],
-    loss: Callable[[Any, B], Tensor],
+    batches: Iterable[Any],
+    loss: Callable[[Any, Any], Tensor],
     recipe: Recipe,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
