@@ -616,27 +616,12 @@ def test_recorded_maps_are_attention(
 def test_an_export_can_be_made_again(tmp_path: Path) -> None:
     task = number_words(n_train=50, n_held_out_per_length=2)
     kind = live.MODELS["transformer"]
-    recipe = live.Recipe(kind.title, kind.chapter, kind.make, 5, kind.fit, kind.parts)
+    small = live.LiveModel(kind.title, kind.chapter, kind.make, 5, kind.fit, kind.parts)
     for folder in ("one", "two"):
-        live.export_model("small", recipe, tmp_path / folder, task)
+        live.export_model("small", small, tmp_path / folder, task)
     one, two = (
         {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
         for folder in ("one", "two")
     )
     assert sorted(one) == ["small.js", "small.json", "small_decoder.js"]
     assert one == two
-
-
-def test_a_file_is_written_as_a_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "model.js"
-    live.write(path, "old")
-
-    def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk is full"):
-        patch.setattr(os, "replace", fail)
-        live.write(path, "new")
-    assert [found.read_text() for found in tmp_path.iterdir()] == ["old"]
