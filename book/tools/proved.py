@@ -75,7 +75,7 @@ def run(
         or not path.exists()
         or path.read_text("utf-8") != states[name]
     ]
-    for name in parts.keys() - set(todo):
+    for name in [name for name in parts if name not in todo]:
         print(f"{name}: proved before, and nothing of it has changed")
     if not todo:
         return 0
