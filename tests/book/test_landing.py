@@ -28,7 +28,8 @@ def test_it_says_what_was_measured_at_twelve_digits():
 def test_it_gives_the_reading_time_of_every_chapter_and_what_one_can_do_after_it(chapter):
     notebook = jupytext.read(chapter)
     minutes = notebook.metadata["minattn"]["minutes"]
-    entry = re.search(rf"{chapter.stem}\.ipynb\)\*\*, (\d+) min\.\n.*\n   (.*)\n", PAGE)
+    entry = re.search(rf"{chapter.stem}\.ipynb\)\*\*, (\d+) min\.\n.*\n {{3,4}}(.*)\n", PAGE)
+    assert entry, f"book/index.md needs an entry of three lines for {chapter.stem}"
     assert int(entry[1]) == minutes
     can = entry[2][0].lower() + entry[2][1:]
     line = f"*{minutes} minutes of reading. Afterwards you can {can}*"
