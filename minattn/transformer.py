@@ -545,7 +545,7 @@ class PromptTranslator(BlockTranslator):
     """A decoder alone: its source is a prompt, and what it writes goes on with it.
 
     All of the prompt but its last token becomes the memory, which stands before the target; the last one is read
-    first. In teacher forcing the target begins with it (``BOS`` if that is all the prompt there is).
+    first, also in teacher forcing, where tasks put ``BOS``.
     """
 
     decoder: TransformerEncoder
@@ -564,6 +564,22 @@ class PromptTranslator(BlockTranslator):
         x = self.embed_target(source[:, :-1])
         x = x.gather(1, order[..., None].expand_as(x))
         return Memory(x, (columns < n).gather(1, order))
+
+    def forward(
+        self,
+        source: Int[Tensor, "batch source"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Float[Tensor, "batch target vocab"]:
+        """Return the logits under teacher forcing; whatever the target begins with, the prompt's last token is read.
+
+        Raises:
+            ValueError: if the batch or a sequence is empty, or the two batches differ.
+            TypeError: if ids are not whole numbers of dtype int64.
+        """
+        memory = self.memory_of(source, source_mask, target_in)
+        first = self.first_token(source, source_mask)[:, None]
+        return self.decode(torch.cat([first, target_in[:, 1:]], dim=1), memory)
 
     def first_token(
         self,

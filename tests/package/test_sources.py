@@ -366,3 +366,24 @@ def test_a_model_of_ids_is_not_given_frames():
 def test_a_target_for_another_batch_is_told():
     with pytest.raises(ValueError, match=r"same batch size, got \(3, 7, 5\) and \(2, 2\)"):
         drawn(Listener)(FRAMES, torch.ones(2, 2, dtype=torch.long))
+
+
+# What is trained is what writes
+
+
+def test_a_decoder_that_learned_to_go_on_with_a_source_does_so():
+    words = "a b c d".split()
+    rows = [(x, y) for x in words for y in words]
+    examples = tuple(Example(row, row[::-1], (1, 0), 2) for row in rows)
+    task = Task("turn", Vocabulary(words), Vocabulary(words), examples, examples)
+    with seeded(0):
+        model = Writer()
+    fit(model, task, steps=300, batch_size=16, learning_rate=1e-2, progress=False)
+    assert evaluate(model, task)[2] == evaluate(Cached(model), task)[2] == 1.0
+    batch = task.batch(examples)
+    with torch.no_grad():
+        loss = token_loss(model(batch.source, batch.target_in), batch.target_out).item()
+    log_probs = log_probability(model, batch.source, batch.target_out)
+    assert -log_probs.sum().item() / int((batch.target_out != PAD).sum()) == pytest.approx(
+        loss, abs=1e-5
+    )
