@@ -14,7 +14,7 @@ NBVAL := $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=$(CELL_TIMEO
 # Notebooks are made with the widest arithmetic there is, and compared with the next narrower.
 NARROWER := $(shell grep -qw avx512vl /proc/cpuinfo 2>/dev/null && echo avx2 || echo default)
 NARROW := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=$(NARROWER)
-# What no part of the tests looks at but the one that names it.
+# Runs a part of the tests, unless it was proved here and nothing it looks at has changed since.
 PROVED := $(TOOL).proved
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
@@ -80,13 +80,13 @@ test: env ## Prove everything; what was proved here and has not changed is skipp
 	@$(PROVED) package-plain minattn tests/conftest.py tests/package -minattn/exercises -- \
 		$(UNIT) -m plain tests/package
 	@$(PROVED) exercises minattn tests/conftest.py tests/exercises book/chapters -- $(UNIT) tests/exercises
-	@$(PROVED) experiments minattn book/experiments tests/book/test_experiments.py -minattn/exercises -- \
+	@$(PROVED) experiments minattn book/experiments tests/conftest.py tests/book/test_experiments.py -minattn/exercises -- \
 		$(UNIT) tests/book/test_experiments.py
-	@$(PROVED) book minattn book benchmarks tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
+	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
 		$(UNIT) tests/book --ignore=tests/book/test_experiments.py
 	@$(NARROW) $(PROVED) --each nbval $(wildcard notebooks/*.ipynb) -- $(NBVAL)
 	@$(MAKE) --no-print-directory book
-	@$(PROVED) page minattn tests/page book/tools book/_static _build/html -minattn/exercises \
+	@$(PROVED) page minattn tests/conftest.py tests/page book/tools book/_static _build/html -minattn/exercises \
 		-_build/html/_sources -- $(MAKE) --no-print-directory page
 	@echo "Proved: style, types and import order; unit tests; the beginning of every run of every experiment; every output of every notebook, on narrower arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium).)"
 
