@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def same(a: Any, b: Any, tolerance: float) -> bool:
@@ -73,6 +73,42 @@ def is_bool(x: Any) -> bool:
 def is_data(x: Any) -> bool:
     """Tell whether something given to an answer can be compared with what it was before."""
     return is_array(x) or isinstance(x, int | float | str | list | tuple)
+
+
+def is_number(x: Any) -> bool:
+    """Tell whether something is a number of Python or an array of numbers."""
+    return isinstance(x, int | float) or (is_array(x) and as_array(x).dtype.kind in "biuf")
+
+
+def differing_states(model: nn.Module, other: nn.Module) -> set[str]:
+    """Name in words what two copies of a model have that is not the same, down to every part of them."""
+    return {
+        what for what, state in _states(model).items() if not same(state, _states(other)[what], 0.0)
+    }
+
+
+def _states(model: nn.Module) -> dict[str, list[Any]]:
+    parameters = list(model.named_parameters())
+    return {
+        "parameters": [(name, p) for name, p in parameters],
+        "buffers": list(model.named_buffers()),
+        "requires_grad": [(name, p.requires_grad) for name, p in parameters],
+        "gradients": [(name, p.grad) for name, p in parameters],
+        "mode (train or eval)": [(name, part.training) for name, part in model.named_modules()],
+    }
+
+
+def not_finite(x: Any) -> tuple[str, tuple[int, ...]] | None:
+    """Find the first number that is none: "NaN" or "infinity", and its place ((), if x is no array)."""
+    if isinstance(x, list | tuple):
+        return next(filter(None, map(not_finite, x)), None)
+    if not is_number(x):
+        return None
+    values = np.asarray(as_array(x) if is_array(x) else x, dtype=float)
+    for what, found in (("NaN", np.isnan(values)), ("infinity", np.isinf(values))):
+        if found.any():
+            return what, tuple(map(int, np.argwhere(found)[0]))
+    return None
 
 
 def _is_holder(x: Any) -> bool:

@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minattn.exercises.comparing import is_array, is_bool, is_data, kind_of, same, shape_of
+from torch import nn
+
+from minattn.exercises import limiting
+from minattn.exercises.comparing import (
+    differing_states,
+    is_array,
+    is_bool,
+    is_data,
+    kind_of,
+    not_finite,
+    same,
+    shape_of,
+)
 from minattn.exercises.exercise import Answer, Case, Exercise, Mistake, Verdict
 from minattn.exercises.stubs import is_stub
 from minattn.exercises.telling import brief, describe, tell_apart, tell_first_difference
@@ -21,8 +33,9 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
 
     An answer is correct if it agrees with the solution on every case and leaves its inputs alone. If it
     agrees with a known mistake on every case, it is that mistake; if it does so on the smallest input
-    that it fails, and with no other mistake, or goes wrong there at the same step, it is that one and
-    something else. Otherwise the smallest input on which it fails is shown, with the law that is broken.
+    that it fails, and with no other mistake, or goes wrong there at the same step, it is that one, and
+    maybe something else. Otherwise the smallest input on which it fails is shown, with a number that is
+    none or the law that is broken. An answer that comes to no end is stopped.
     """
     if not callable(answer):
         got = brief(answer)
@@ -32,22 +45,28 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
     cases = list(exercise.cases())
     if is_stub(answer):
         return Verdict("open", "Not attempted yet.")
+    tried: list[tuple[Any, set[str]]] = []
     try:
-        tried = [_run(answer, case, exercise.trial) for case in cases]
+        for case in cases:
+            tried.append(_run(answer, case, exercise.trial, limiting.LIMIT_S))
     except NotAttempted:  # it returns the dots themselves
         return Verdict("open", "Not attempted yet.")
+    except limiting.TooLong:
+        return Verdict(
+            "error",
+            f"Your code did not come to an end after {limiting.LIMIT_S:g} seconds. Look for a loop that "
+            "never ends: what should end it, and does anything in the loop bring that about?\n"
+            f"Input: {describe(exercise, cases[len(tried)])}",
+        )
     outputs = [output for output, _ in tried]
     right = [known_output(exercise, exercise.solution, cases, i) for i in range(len(cases))]
     failing = [i for i in range(len(cases)) if not same(outputs[i], right[i], exercise.tolerance)]
     if not failing:
-        changed = [i for i in range(len(cases)) if tried[i][1]]
-        if not changed:
-            return Verdict("correct", "Correct.")
-        return Verdict(
-            "wrong",
-            "The result is right, but the input was changed (work on a copy). Whoever calls the "
-            f"function still needs it.\nInput: {describe(exercise, cases[changed[0]])}",
-        )
+        for i in range(len(cases)):
+            # What the solution changes as well, such as gradients, is meant to be changed.
+            if what := tried[i][1] - _changed_by_solution(exercise, cases, i):
+                return _changed(", ".join(sorted(what)), describe(exercise, cases[i]))
+        return Verdict("correct", "Correct.")
     first, step, remark = failing[0], "", ""
     if exercise.locate is not None:
         step, remark = exercise.locate(answer, cases[first])
@@ -57,6 +76,22 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
         or _unknown(exercise, cases[first], outputs[first], right[first])
     )
     return replace(known, where="\n".join(filter(None, (step, remark))))
+
+
+def _changed(what: str, case: str) -> Verdict:
+    """Say that a right answer changes what it is given."""
+    told = "The result is right, but the input was changed (work on a copy)."
+    if what != "input":
+        told = f"The result is right, but the model was changed: its {what}. Leave it as it was."
+    return Verdict("wrong", f"{told} Whoever calls the function still needs it.\nInput: {case}")
+
+
+def _changed_by_solution(exercise: Exercise, cases: Sequence[Case], i: int) -> set[str]:
+    """Name what the solution itself changes; it is worked out once."""
+    what: set[str] = exercise.once(
+        (i, "changed"), lambda: _run(exercise.solution, cases[i], exercise.trial)[1]
+    )
+    return what
 
 
 def known_output(exercise: Exercise, known: Answer, cases: Sequence[Case], i: int) -> Any:
@@ -81,7 +116,7 @@ def _known_mistake(
     step: str,
 ) -> Verdict | None:
     """Find the mistake that an answer makes: on all cases, or else clearly on the first ones."""
-    partly: dict[str, Verdict] = {}
+    partly: dict[str, Mistake] = {}
     i, first = failing[0], outputs[failing[0]]
     for mistake in exercise.mistakes:
         for wrong in mistake.answers:
@@ -98,10 +133,42 @@ def _known_mistake(
             if is_bool(first):  # half of all mistakes agree on a truth value
                 continue
             n_alike = sum(agrees[j] for j in failing)
-            if isinstance(first, _Raised) and 2 * n_alike < len(failing):  # errors are often alike
+            says_little = isinstance(first, _Raised) or not_finite(first) is not None
+            if says_little and 2 * n_alike < len(failing):  # errors are often alike, and so is NaN
                 continue
-            partly[mistake.name] = _and_more(mistake)
-    return next(iter(partly.values())) if len(partly) == 1 else None
+            partly[mistake.name] = mistake
+    if len(partly) != 1:
+        return None
+    (mistake,) = partly.values()
+    if step or _leaves_something(exercise, mistake, cases, outputs, failing):
+        return _and_more(mistake)
+    return Verdict("mistake", f"{mistake.message} Mend this first.", mistake.name)
+
+
+def _leaves_something(
+    exercise: Exercise,
+    mistake: Mistake,
+    cases: Sequence[Case],
+    outputs: Sequence[Any],
+    failing: Sequence[int],
+) -> bool:
+    """Tell whether a mistake, however it is written, surely is not all that is wrong.
+
+    It is not where it would be right, or where it would not stop, nor give a number that is none. Another
+    number alone says little: it may come from another writing of the same mistake.
+    """
+
+    def is_plain(output: Any) -> bool:
+        return not isinstance(output, _Raised) and not_finite(output) is None
+
+    for j in failing:
+        right = known_output(exercise, exercise.solution, cases, j)
+        known = [known_output(exercise, wrong, cases, j) for wrong in mistake.answers]
+        if all(same(output, right, exercise.tolerance) for output in known):
+            return True
+        if not is_plain(outputs[j]) and all(map(is_plain, known)):
+            return True
+    return False
 
 
 def _same_step(exercise: Exercise, cases: Sequence[Case], i: int, step: str) -> Verdict | None:
@@ -134,6 +201,9 @@ def _unknown(exercise: Exercise, case: Case, got: Any, expected: Any) -> Verdict
     kinds = kind_of(got), kind_of(expected)
     if kinds[0] != kinds[1] and kinds != ("a tensor of whole numbers", "a tensor of numbers"):
         return Verdict("wrong", f"The result is {kinds[0]}, it should be {kinds[1]}.\n{where}")
+    number = not_finite(got)
+    if number is not None and not_finite(expected) is None:
+        return Verdict("wrong", f"{_tell_not_finite(*number)}\n{where}")
     shapes = shape_of(got), shape_of(expected)
     if shapes[0] != shapes[1]:
         word = "shape" if is_array(expected) else "length"
@@ -152,6 +222,20 @@ def _unknown(exercise: Exercise, case: Case, got: Any, expected: Any) -> Verdict
     return Verdict("wrong", f"Not yet.\n{where}")
 
 
+def _tell_not_finite(what: str, place: tuple[int, ...]) -> str:
+    """Say where a result has a number that is none, and what makes such numbers."""
+    there = f" at {list(place)}" if place else ""
+    if what == "NaN":
+        return (
+            f"Your result has NaN (not a number){there}. It comes from 0 divided by 0, from infinity minus "
+            "or divided by infinity, or from 0 times infinity, and it spreads. Look for where it arises first."
+        )
+    return (
+        f"Your result has infinity{there}, where a finite number should be. It comes from a division by 0, "
+        "the logarithm of 0, or exp of a large number."
+    )
+
+
 @dataclass(frozen=True)
 class _Raised:
     """An error that an answer raised, kept as its output."""
@@ -163,15 +247,31 @@ class _Raised:
         return f"{self.kind}: {self.text}"
 
 
-def _run(answer: Answer, case: Case, trial: Answer | None = None) -> tuple[Any, bool]:
-    """Return what an answer gives for a case, and whether it changed its input."""
+def _run(
+    answer: Answer, case: Case, trial: Answer | None = None, seconds: float | None = None
+) -> tuple[Any, set[str]]:
+    """Return what an answer gives for a case, and what of its input it changed.
+
+    Raises:
+        NotAttempted: if it returns the dots themselves.
+        TooLong: if it comes to no end in so many seconds.
+    """
     given = copy.deepcopy(case)
+
+    def work() -> Any:
+        return answer(*given) if trial is None else trial(answer, *given)
+
     try:
         with seeded(0):  # an answer that draws random numbers gets the same verdict every time
-            output = answer(*given) if trial is None else trial(answer, *given)
+            output = work() if seconds is None else limiting.stopped_after(seconds, work)
     except (Exception, SystemExit) as error:
-        return _Raised(type(error).__name__, str(error).split("\n")[0]), False
+        return _Raised(type(error).__name__, str(error).split("\n")[0]), set()
     if output is Ellipsis:
         raise NotAttempted
-    changed = any(is_data(b) and not same(a, b, 0.0) for a, b in zip(given, case, strict=True))
+    changed: set[str] = set()
+    for now, before in zip(given, case, strict=True):
+        if isinstance(before, nn.Module):
+            changed |= differing_states(now, before)
+        elif is_data(before) and not same(now, before, 0.0):
+            changed.add("input")
     return output, changed

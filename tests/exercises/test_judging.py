@@ -79,6 +79,134 @@ def test_a_mistake_that_changes_its_input_is_known():
     assert verdict_on(lambda scores: in_place(scores), mistakes=known).mistake == "in place"
 
 
+def test_another_number_besides_a_mistake_is_not_said_to_be_something_else():
+    """Half of the answer may be the same mistake, written in another way."""
+    verdict = verdict_on(lambda s: s.softmax(0) if len(s) == 1 else 2 * s.softmax(0))
+    assert (verdict.mistake, verdict.message) == (
+        "axis",
+        "This is over the queries. Mend this first.",
+    )
+
+
+@pytest.mark.parametrize("fault", [lambda s: s.softmax(-1) * torch.nan, lambda s: s.weights])
+def test_what_no_writing_of_a_mistake_does_is_something_else(fault):
+    verdict = verdict_on(lambda s: s.softmax(0) if len(s) == 1 else fault(s))
+    assert verdict.mistake == "axis"
+    assert verdict.message.endswith("There is something else besides; mend this first.")
+
+
+def test_a_wrong_result_where_a_mistake_would_be_right_is_something_else():
+    square = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # either axis gives the same
+    verdict = verdict_on(
+        lambda s: s.softmax(0) if len(s) == 1 else 2 * s.softmax(0),
+        cases=lambda: [(SCORES,), (square,)],
+    )
+    assert verdict.message.endswith("There is something else besides; mend this first.")
+
+
+# Numbers that are none
+
+
+@pytest.mark.parametrize(
+    ("bad", "start"),
+    [
+        (torch.nan, "Your result has NaN (not a number) at [0, 1]. It comes from 0 divided by 0,"),
+        (torch.inf, "Your result has infinity at [0, 1], where a finite number should be."),
+        (-torch.inf, "Your result has infinity at [0, 1], where a finite number should be."),
+    ],
+)
+def test_a_number_that_is_none_is_told_before_any_law(bad, start):
+    def answer(scores):
+        weights = scores.softmax(-1)
+        weights[0, 1] = bad
+        return weights
+
+    verdict = verdict_on(answer)
+    assert verdict.kind == "wrong" and verdict.message.startswith(start)
+
+
+def test_nan_of_a_plain_number_and_inside_a_pair_is_told():
+    number = verdict_on(lambda s: float("nan"), solution=lambda s: float(s.sum()), mistakes=[])
+    assert number.message.startswith("Your result has NaN (not a number). It")
+    pair = verdict_on(lambda s: (s, s * torch.nan), solution=lambda s: (s, s), mistakes=[], laws=[])
+    assert pair.message.startswith("Your result has NaN (not a number) at [0, 0].")
+
+
+def test_where_infinity_is_right_no_number_is_blamed_for_it():
+    verdict = verdict_on(lambda s: s.log() + 1, solution=lambda s: s.log(), mistakes=[], laws=[])
+    assert "Your result has" not in verdict.message
+
+
+def test_a_known_mistake_that_gives_the_same_nan_is_named():
+    known = [Mistake("zero", lambda s: s * torch.nan, "0 by 0.")]
+    assert verdict_on(lambda s: s - torch.nan, mistakes=known).mistake == "zero"
+
+
+# A model that is changed
+
+
+class Scale(torch.nn.Module):
+    """Multiplies by a parameter and adds a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(2.0))
+        self.register_buffer("offset", torch.tensor(1.0))
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.weight * x + self.offset
+
+
+def model_verdict(change):
+    def answer(model, x):
+        out = model(x).detach()
+        change(model)
+        return out
+
+    return verdict_on(
+        answer,
+        cases=lambda: [(Scale(), SCORES)],
+        solution=lambda model, x: model(x),
+        mistakes=[],
+        laws=[],
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda m: m.weight.data.add_(1), "parameters"),
+        (lambda m: m.offset.add_(1), "buffers"),
+        (lambda m: m.eval(), "mode (train or eval)"),
+        (lambda m: m.dropout.eval(), "mode (train or eval)"),
+        (lambda m: m.requires_grad_(False), "requires_grad"),
+        (lambda m: m(SCORES).sum().backward(), "gradients"),
+        (lambda m: m.register_buffer("more", SCORES), "buffers"),
+    ],
+)
+def test_an_answer_that_changes_its_model_is_told_what(change, what):
+    verdict = model_verdict(change)
+    assert verdict.kind == "wrong"
+    assert verdict.message.startswith(
+        f"The result is right, but the model was changed: its {what}. Leave it as it was."
+    )
+
+
+def test_an_answer_that_leaves_its_model_alone_is_correct():
+    assert model_verdict(lambda m: m.zero_grad()).kind == "correct"
+
+
+def test_what_the_solution_changes_may_be_changed():
+    def with_gradients(model, x):
+        model(x).sum().backward()
+        return model.weight.grad.clone()
+
+    changes = {"cases": lambda: [(Scale(), SCORES)], "mistakes": [], "laws": []}
+    verdict = verdict_on(lambda m, x: with_gradients(m, x), solution=with_gradients, **changes)
+    assert verdict.kind == "correct"
+
+
 # Wrong in no known way
 
 

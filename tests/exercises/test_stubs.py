@@ -55,7 +55,13 @@ def several_lines(scores, *, axis=-1):
     pass
 
 
+def stub_called(scores):
+    """Return the weights."""
+    raise NotImplementedError()
+
+
 STUBS = [
+    stub_called,
     ellipsis,
     ellipsis_with_words,
     returned_ellipsis,
@@ -113,13 +119,57 @@ def yields(scores):
 async def waits(scores): ...  # fmt: skip
 
 
+def raises_sometimes(scores):
+    if scores.ndim > 2:
+        raise NotImplementedError("no batch here")
+    return scores.softmax(-1)
+
+
+def catches(scores):
+    try:
+        return scores.softmax(-1)
+    except NotImplementedError:
+        return None
+
+
+def raises_after_work(scores):
+    scores.softmax(-1)
+    raise NotImplementedError
+
+
+def names_it(scores):
+    return "NotImplementedError"
+
+
 class Answer:
     def __call__(self, scores): ...  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "answer",
-    [zero, true, text, argument, both, deletes, assigns, yields, waits, len, Answer, lambda x: x.T],
+    [
+        raises_sometimes,
+        catches,
+        raises_after_work,
+        names_it,
+        zero,
+        true,
+        text,
+        argument,
+        both,
+        deletes,
+        assigns,
+        yields,
+        waits,
+        len,
+        Answer,
+        lambda x: x.T,
+    ],
 )
 def test_what_does_anything_at_all_is_no_stub(answer):
     assert not is_stub(answer)
+
+
+@pytest.mark.parametrize("answer", [raises_sometimes, catches])
+def test_a_right_answer_that_mentions_what_a_stub_raises_is_judged(answer):
+    assert verdict_on(answer) == Verdict("correct", "Correct.")

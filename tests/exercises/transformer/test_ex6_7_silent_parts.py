@@ -35,6 +35,7 @@ def silent_by_norm(model, loss_of):
 
 
 def silent_by_step(model, loss_of):
+    model = copy.deepcopy(model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     optimizer.zero_grad()
