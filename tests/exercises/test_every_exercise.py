@@ -4,6 +4,7 @@ The answers stand beside the tests of each exercise: `OTHER_WAYS` are right, `NE
 learners write them, each with the name of the mistake that is to be found.
 """
 
+import copy
 import re
 from collections import Counter
 from importlib import import_module
@@ -189,6 +190,162 @@ def test_a_hostile_answer_is_survived(name):
         verdict = judge(exercise, HOSTILE[name])
         assert verdict.kind in ("wrong", "error")
         assert len(verdict.message) < 2000
+
+
+# Attacks that know nothing of the exercise but its solution.
+
+
+def each_number(result, change):
+    """Change every tensor, number and truth value of a result, however deep it lies."""
+    if isinstance(result, torch.Tensor):
+        return change(result)
+    if isinstance(result, np.ndarray):
+        return change(torch.tensor(result)).numpy()
+    if isinstance(result, bool | int | float):
+        return change(torch.tensor(result)).item()
+    if isinstance(result, list | tuple):
+        return type(result)(each_number(x, change) for x in result)
+    return result
+
+
+def right(number, case):
+    """Return the right result; the input stays as it is."""
+    return EXERCISES[number].solution(*copy.deepcopy(case))
+
+
+def case_as_text(case):
+    """Write a case so that two of them can be compared, models and functions by their names."""
+    return " ".join(str(x.tolist()) if isinstance(x, torch.Tensor) else repr(x) for x in case)
+
+
+def emptied(result):
+    """Return zeros of the same shape, empty words for words, and nothing for what is neither."""
+    if isinstance(result, list | tuple):
+        return type(result)(map(emptied, result))
+    if isinstance(result, str):
+        return ""
+    numbers = isinstance(result, torch.Tensor | np.ndarray | bool | int | float)
+    return each_number(result, torch.zeros_like) if numbers else None
+
+
+def zeros(number):
+    return lambda *case: emptied(right(number, case))
+
+
+def first_result_always(number):
+    exercise = EXERCISES[number]
+    first = exercise.cases()[0]
+    if exercise.trial is not None:  # it is not called with the case itself
+        return zeros(number)
+    return lambda *case: copy.deepcopy(right(number, first))
+
+
+def right_for_the_first_only(number):
+    seen = []
+
+    def answer(*case):
+        if not seen:
+            seen.append(case_as_text(case))
+        if case_as_text(case) == seen[0]:
+            return right(number, case)
+        return zeros(number)(*case)
+
+    return answer
+
+
+ATTACKS = [zeros, first_result_always, right_for_the_first_only]
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_answer_that_knows_one_result_only_is_rejected(number, attack):
+    verdict = judge(EXERCISES[number], attack(number))
+    assert verdict.kind in ("wrong", "mistake", "error"), verdict.message
+
+
+def spoil(given):
+    """Change an input in place, if it can be."""
+    if isinstance(given, torch.Tensor) and given.numel():
+        with torch.no_grad():
+            given.copy_(~given if given.dtype == torch.bool else given + 1)
+    elif isinstance(given, torch.nn.Module):
+        given.train(not given.training)
+    elif isinstance(given, list):
+        given.append(0)
+    else:
+        return False
+    return True
+
+
+def spoiled(number):
+    """Return the places of the arguments that can be changed in place."""
+    (case, *_) = copy.deepcopy(EXERCISES[number].cases())
+    return [i for i, given in enumerate(case) if spoil(given)]
+
+
+IN_PLACE = [(number, i) for number, e in EXERCISES.items() if not e.trial for i in spoiled(number)]
+
+
+@pytest.mark.parametrize(("number", "i"), IN_PLACE)
+def test_a_right_answer_that_changes_its_input_is_told_so(number, i):
+    def answer(*case):
+        out = copy.deepcopy(right(number, case))
+        spoil(case[i])
+        return out
+
+    verdict = judge(EXERCISES[number], answer)
+    assert verdict.kind == "wrong" and "was changed" in verdict.message, verdict.message
+
+
+def is_of_fractions(result):
+    if isinstance(result, list | tuple):
+        return any(map(is_of_fractions, result))
+    return isinstance(result, float) or (
+        isinstance(result, torch.Tensor) and result.is_floating_point()
+    )
+
+
+FRACTIONS = [
+    number
+    for number, exercise in EXERCISES.items()
+    if not exercise.trial and is_of_fractions(right(number, exercise.cases()[0]))
+]
+
+
+@pytest.mark.parametrize("number", FRACTIONS)
+def test_a_right_answer_with_more_digits_is_accepted(number):
+    def widened(result):
+        return result.detach().double() if result.is_floating_point() else result
+
+    verdict = judge(EXERCISES[number], lambda *case: each_number(right(number, case), widened))
+    assert verdict.kind == "correct", verdict.message
+
+
+@pytest.mark.parametrize("number", FRACTIONS)
+def test_an_answer_with_nan_in_its_last_place_is_told_so(number):
+    def spoiled(result):
+        if not result.is_floating_point() or not result.numel():
+            return result
+        result = result.detach().clone()
+        result.view(-1)[-1] = torch.nan
+        return result
+
+    verdict = judge(EXERCISES[number], lambda *case: each_number(right(number, case), spoiled))
+    assert verdict.kind in ("wrong", "mistake")
+    if verdict.kind == "wrong" and "inf" not in verdict.message:
+        assert verdict.message.startswith("Your result has NaN"), verdict.message
+
+
+@pytest.mark.parametrize("number", FRACTIONS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
+def test_a_right_answer_in_a_type_too_narrow_is_survived(number, dtype):
+    def narrowed(result):
+        return result.detach().to(dtype) if result.is_floating_point() else result
+
+    verdict = judge(EXERCISES[number], lambda *case: each_number(right(number, case), narrowed))
+    assert verdict.kind in ("correct", "wrong", "mistake")
+    if dtype == torch.bool:
+        assert verdict.kind != "correct"
 
 
 @pytest.mark.parametrize("number", EXERCISES)
