@@ -46,14 +46,24 @@ EXERCISE = Exercise(
             lambda t: (t, [*t[1:], EOS]),
             "The decoder starts by reading the first word, so nobody ever asks it for that word. When it "
             "translates by itself, it has to find it. What can it read when no word is there yet?",
-            also=[lambda t: (t, [*t, EOS])],
+        ),
+        Mistake(
+            "bos_missing",
+            lambda t: (t, [*t, EOS]),
+            "The answer is right, but the input lacks its first token, so it is one shorter, and each word "
+            "stands above itself. What can the decoder read when no word is there yet?",
         ),
         Mistake(
             "eos_in_input",
             lambda t: ([BOS, *t, EOS], [*t, EOS]),
             "The input still has EOS at its end, so it is one longer than the answer. When EOS has been "
             "said the sentence is over: there is nothing to answer after it.",
-            also=[lambda t: ([BOS, *t, EOS], [*t, EOS, PAD])],
+        ),
+        Mistake(
+            "answer_filled",
+            lambda t: ([BOS, *t, EOS], [*t, EOS, PAD]),
+            "The input still has EOS at its end, and the answer got PAD to be as long. When EOS has been "
+            "said the sentence is over: nothing is read after it, and nothing is to be answered.",
         ),
         Mistake(
             "bos_in_answer",

@@ -73,9 +73,12 @@ EXERCISE = Exercise(
             lambda lo, t: -lo.log_softmax(1).gather(-1, t[..., None])[..., 0][t != PAD].mean(),
             "The softmax runs over the positions. At every position the words of the vocabulary compete: "
             "which axis are they on?",
-            also=[
-                lambda lo, t: -lo.log_softmax(0).gather(-1, t[..., None])[..., 0][t != PAD].mean()
-            ],
+        ),
+        Mistake(
+            "softmax_over_batch",
+            lambda lo, t: -lo.log_softmax(0).gather(-1, t[..., None])[..., 0][t != PAD].mean(),
+            "The softmax runs over the batch, so sentences compete with each other. At every position the "
+            "words of the vocabulary compete: which axis are they on?",
         ),
         Mistake(
             "bits",
@@ -106,10 +109,13 @@ EXERCISE = Exercise(
             lambda lo, t: -(-_nats(lo, t)[t != PAD]).exp().mean(),
             "This looks like the mean of the probabilities, without a logarithm. Cross-entropy is minus "
             "the logarithm of the probability of the right token.",
-            also=[
-                lambda lo, t: (-_nats(lo, t)[t != PAD]).exp().mean(),
-                lambda lo, t: -(-_nats(lo, t)[t != PAD]).exp().mean().log(),
-            ],
+            also=[lambda lo, t: (-_nats(lo, t)[t != PAD]).exp().mean()],
+        ),
+        Mistake(
+            "logarithm_of_the_mean",
+            lambda lo, t: -(-_nats(lo, t)[t != PAD]).exp().mean().log(),
+            "This is minus the logarithm of the mean probability. The loss is the mean of the logarithms: a "
+            "token that is nearly impossible then costs a lot, whatever the others are. Which comes first?",
         ),
         Mistake(
             "eos_left_out",

@@ -67,7 +67,18 @@ EXERCISE = Exercise(
             lambda s, m: (s * m[..., None]).sum(1) / m.sum(1, keepdim=True),
             "This is the mean over the real tokens. It leaves padding out as it should, but the question "
             "is what the encoder knows after the last token.",
-            also=[lambda s, m: s.mean(1), lambda s, m: (s * m[..., None]).mean(1)],
+        ),
+        Mistake(
+            "mean_of_all",
+            lambda s, m: s.mean(1),
+            "This is the mean over all positions, padding too. The question is what the encoder knows "
+            "after the last real token: that is one of its states.",
+        ),
+        Mistake(
+            "mean_with_zeros",
+            lambda s, m: (s * m[..., None]).mean(1),
+            "The padding is set to zero and counted all the same in a mean over all positions. The question "
+            "is what the encoder knows after the last real token: that is one of its states.",
         ),
         Mistake(
             "masked_last_column",

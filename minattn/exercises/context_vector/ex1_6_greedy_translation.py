@@ -9,11 +9,19 @@ from minattn.exercises.exercise import Exercise, Law, Mistake
 from minattn.vocabulary import BOS, EOS, PAD
 
 
+class ToyMemory:
+    """What the toy keeps of a source, for itself to open."""
+
+    def __init__(self, source: Tensor) -> None:
+        self.source = source
+
+
 class ToyTranslator:
     """A translator that anybody can follow by hand, with the interface of the real ones.
 
     What it says next depends on the source, on the step (its state) and on the token it has read, so a
-    decoder that loses one of them says something else.
+    decoder that loses one of them says something else. It is as strict as they are: it takes what it has made
+    itself for memory and state, and nothing else.
 
     Args:
         n_words: how many words it says before it says EOS.
@@ -29,16 +37,24 @@ class ToyTranslator:
     def __repr__(self) -> str:
         return f"ToyTranslator(n_words={self.n_words})"
 
-    def encode(self, source: Tensor) -> Tensor:
+    def encode(self, source: Tensor) -> ToyMemory:
         """Read the source."""
-        return source
+        if not isinstance(source, Tensor) or source.ndim != 2 or source.dtype != torch.long:
+            raise ValueError(f"encode takes ids of shape (1, n), got {source!r}")
+        return ToyMemory(source)
 
-    def start(self, memory: Tensor) -> tuple[Tensor, ...]:
-        """Return the state before the first step."""
-        return (torch.zeros(1, dtype=torch.long),)
+    def start(self, memory: ToyMemory) -> tuple[Tensor, ...]:
+        """Return the state before the first step: how many there were, and what the source adds to all."""
+        return torch.zeros(1, dtype=torch.long), self._source_of(memory, "start").sum(1) % 5
+
+    @staticmethod
+    def _source_of(memory: ToyMemory, method: str) -> Tensor:
+        if not isinstance(memory, ToyMemory):
+            raise TypeError(f"{method} takes the memory that encode returned, got {memory!r}")
+        return memory.source
 
     def step(
-        self, token: Tensor, state: tuple[Tensor, ...], memory: Tensor
+        self, token: Tensor, state: tuple[Tensor, ...], memory: ToyMemory
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Read one token, and return logits of shape (1, vocab_size) and the new state."""
         self.n_calls += 1
@@ -47,11 +63,17 @@ class ToyTranslator:
         if not isinstance(token, Tensor) or token.shape != (1,):
             got = tuple(token.shape) if isinstance(token, Tensor) else repr(token)
             raise ValueError(f"a token for step is a tensor of shape (1,), got {got}")
-        position = int(state[0])
-        word = int(memory[0, position % memory.shape[1]]) + 2 * int(token) + position
+        if token.dtype not in (torch.long, torch.int):
+            raise ValueError(f"a token for step is a whole number, got {token.dtype}")
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise TypeError(f"step takes the state that start or step returned, got {state!r}")
+        source, position = self._source_of(memory, "step"), int(state[0])
+        word = (
+            int(source[0, position % source.shape[1]]) + 2 * int(token) + position + int(state[1])
+        )
         best = EOS if position == self.n_words else 3 + word % (self.vocab_size - 3)
         logits = -0.5 - 0.25 * (torch.arange(self.vocab_size) - best)[None].square()
-        return logits, (state[0] + 1,)
+        return logits, (state[0] + 1, state[1])
 
 
 def greedy_ids(model: Any, source: Tensor, max_length: int) -> list[int]:
@@ -96,6 +118,9 @@ EXERCISE = Exercise(
         (ToyTranslator(4), torch.tensor([[7, 4, 2]]), 11),
         (ToyTranslator(50), torch.tensor([[3, 9, 6, 2]]), 5),
         (ToyTranslator(3), torch.tensor([[8, 3, 5, 2]]), 4),
+        (ToyTranslator(0), torch.tensor([[5, 2]]), 3),
+        (ToyTranslator(3), torch.tensor([[4, 2]]), 1),
+        (ToyTranslator(3), torch.tensor([[4, 2]]), 0),
     ],
     mistakes=[
         Mistake(
@@ -146,6 +171,25 @@ EXERCISE = Exercise(
             lambda model, source, n: [BOS, *greedy_ids(model, source, n)],
             "BOS stands at the front of the result. It was given to the model; the model did not say it.",
             also=[lambda model, source, n: [BOS, *greedy_ids(model, source, n - 1)]],
+        ),
+        Mistake(
+            "start_without_memory",
+            lambda model, source, n: model.start(None),
+            "The first state was asked for without the memory. What the decoder knows at the start comes from "
+            "the source: hand start what encode returned. (A model of the book needs it too.)",
+        ),
+        Mistake(
+            "source_not_encoded",
+            lambda model, source, n: model.start(source),
+            "The source itself was given where the memory should be. encode reads the source and returns the "
+            "memory; start and step want that.",
+        ),
+        Mistake(
+            "limit_of_zero",
+            lambda model, source, n: _decode(model, source, max(n, 1)),
+            "A limit of 0 still gets a token: your loop looks at the limit only after it has written one. "
+            "max_length may be 0, and then there is nothing to say.",
+            also=[lambda model, source, n: _decode(model, source, n or 10**6)],
         ),
         Mistake(
             "one_step_too_many",

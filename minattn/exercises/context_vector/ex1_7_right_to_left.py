@@ -49,7 +49,11 @@ def _state_before_padding(step: Step, x: Tensor, mask: Tensor, h: Tensor) -> Ten
 
 
 def toy_step(x: Tensor, h: Tensor) -> Tensor:
-    """Take a recurrent step with fixed weights; the state is one number wider than the input."""
+    """Take a recurrent step with fixed weights; as strict about its shapes as a layer of torch."""
+    if x.shape[:-1] != h.shape[:-1] or x.ndim > 2:
+        raise ValueError(
+            f"a step takes (batch, d_in) and (batch, d_hidden), got {(*x.shape,)} and {(*h.shape,)}"
+        )
     d_in, d_hidden = x.shape[-1], h.shape[-1]
     w_x, w_h = numbers(70, d_in, d_hidden), numbers(71, d_hidden, d_hidden)
     return torch.tanh(0.5 * x @ w_x + 0.5 * h @ w_h + 0.25)
@@ -68,6 +72,7 @@ EXERCISE = Exercise(
         (toy_step, numbers(72, 2, 3, 1), tokens_up_to([1, 3], 3), numbers(73, 2, 2)),
         (toy_step, numbers(74, 3, 5, 2), tokens_up_to([4, 1, 3], 5), numbers(75, 3, 3)),
         (toy_step, numbers(76, 5, 7, 3), tokens_up_to([7, 2, 5, 3, 1], 7), numbers(77, 5, 2)),
+        (toy_step, numbers(78, 1, 4, 2), tokens_up_to([2], 4), numbers(79, 1, 3)),
     ],
     mistakes=[
         Mistake(
@@ -91,7 +96,13 @@ EXERCISE = Exercise(
             _forwards,
             "This reads from left to right, with the padding left out rightly. Which token is read first "
             "by an encoder that comes from the right?",
-            also=[lambda step, x, mask, h: _backwards(step, x.flip(1), h)],
+        ),
+        Mistake(
+            "left_to_right_with_padding",
+            lambda step, x, mask, h: _backwards(step, x.flip(1), h),
+            "This reads from left to right, and padding as well. (x.flip(1) turns x round, and a loop from "
+            "the end turns it round once more.) Which token comes first from the right, and what has to "
+            "stay as it is at a padded position?",
         ),
         Mistake(
             "start_state_lost",

@@ -78,7 +78,12 @@ EXERCISE = Exercise(
             _mix(lambda q, k, v: 1 / root_of_width(v)),
             "The square root is that of d_v. The values take no part in the scores. The sum that has to "
             "be tamed runs over the numbers of a query and a key: how many are there?",
-            also=[_mix(lambda q, k, v: 1 / v.shape[-1])],
+        ),
+        Mistake(
+            "divided_by_value_width",
+            _mix(lambda q, k, v: 1 / v.shape[-1]),
+            "The scores are divided by d_v. The values take no part in the scores. The sum that has to be "
+            "tamed runs over the numbers of a query and a key: how many are there? And it is a square root.",
         ),
         Mistake(
             "scaled_by_length",

@@ -60,7 +60,18 @@ EXERCISE = Exercise(
             "Everything is the wrong way round: your True marks what is forbidden. Here, and in torch's "
             "scaled_dot_product_attention, True means that a query may attend. nn.MultiheadAttention "
             "reads a mask as yours.",
-            also=[lambda t: ~_lower(t) & ~_columns(t), lambda t: ~_lower(t) | _columns(t)],
+        ),
+        Mistake(
+            "both_forbidden",
+            lambda t: ~_lower(t) & ~_columns(t),
+            "Your True marks what is in the future and padding too. Turned round, that would forbid only "
+            "what is both. Here True means that a query may attend: no future, and no padding.",
+        ),
+        Mistake(
+            "future_or_token",
+            lambda t: ~_lower(t) | _columns(t),
+            "Your two parts speak different languages, and or joins them: in the first True marks the "
+            "future, in the second a token. Let True mean in both that a query may attend, and ask for both.",
         ),
         Mistake(
             "causal_inverted",
@@ -127,7 +138,13 @@ EXERCISE = Exercise(
             lambda t: _square(_columns(t), t),
             "Padding is hidden, but the future may be seen. A model that is to predict the next token "
             "would simply read it.",
-            also=[lambda t: _rows(t) & _columns(t), lambda t: _square(_rows(t), t)],
+            also=[lambda t: _rows(t) & _columns(t)],
+        ),
+        Mistake(
+            "rows_only",
+            lambda t: _square(_rows(t), t),
+            "The future may be seen, and padding too: only the rows of padding are hidden, and a row is a "
+            "query. Columns are what is looked at; and a triangle is missing.",
         ),
         Mistake(
             "tokens_counted",

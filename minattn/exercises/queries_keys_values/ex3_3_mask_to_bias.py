@@ -73,7 +73,12 @@ EXERCISE = Exercise(
             "These are ones and zeros, as one would multiply with. Added to the scores, a 1 for the "
             "allowed keys hardly matters, and the forbidden ones keep a good part of the weight. What "
             "has to be added so that exp gives exactly 0?",
-            also=[lambda m: (~m).float()],
+        ),
+        Mistake(
+            "zeros_and_ones",
+            lambda m: (~m).float(),
+            "Forbidden keys get 1 added to their scores, so they weigh more than before. The zeros for the "
+            "allowed keys are right. What has to be added so that exp gives exactly 0?",
         ),
         Mistake(
             "minus_one",

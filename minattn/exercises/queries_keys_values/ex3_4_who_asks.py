@@ -96,7 +96,12 @@ EXERCISE = Exercise(
             lambda d, e, q, k, v: _mixed(d @ q, e @ q, e @ v),
             "The keys are made with w_q, and w_k is not used. Asking and offering have a projection each: "
             "which of the three weights is missing in your code?",
-            also=[lambda d, e, q, k, v: _mixed(d @ k, e @ k, e @ v)],
+        ),
+        Mistake(
+            "query_projected_as_key",
+            lambda d, e, q, k, v: _mixed(d @ k, e @ k, e @ v),
+            "The queries are made with w_k, and w_q is not used. Asking and offering have a projection each: "
+            "w_q belongs to who asks.",
         ),
         Mistake(
             "key_serves_as_value",
@@ -115,7 +120,12 @@ EXERCISE = Exercise(
             lambda d, e, q, k, v: _mixed(d, e, e),
             "No weights are used: decoder and encoder are compared as they are. Each of the three parts "
             "has a projection of its own.",
-            also=[lambda d, e, q, k, v: _mixed(d, e, e @ v)],
+        ),
+        Mistake(
+            "only_values_projected",
+            lambda d, e, q, k, v: _mixed(d, e, e @ v),
+            "Only the values have a projection: decoder and encoder are compared as they are. Who asks and "
+            "what is offered have one each as well.",
         ),
         Mistake(
             "not_scaled",

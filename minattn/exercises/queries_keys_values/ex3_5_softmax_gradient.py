@@ -54,7 +54,12 @@ EXERCISE = Exercise(
             lambda w, g: _centred(w, g, g.mean(-1, keepdim=True)),
             "The mean that you subtract counts every key alike. It has to be the mean under the weights: a "
             "key with hardly any weight hardly matters. Check: the result has to sum to 0 over the keys.",
-            also=[lambda w, g: _centred(w, g, g.sum(-1, keepdim=True))],
+        ),
+        Mistake(
+            "sum_not_weighted",
+            lambda w, g: _centred(w, g, g.sum(-1, keepdim=True)),
+            "You subtract the sum of the gradients. It has to be their mean under the weights: each gradient "
+            "times its weight, and then the sum. Check: the result has to sum to 0 over the keys.",
         ),
         Mistake(
             "mean_of_products",

@@ -26,6 +26,7 @@ EXERCISE = Exercise(
         _projection_case(250, 3, 2),
         _projection_case(252, 5, 3),
         _projection_case(254, 11, 5),
+        _projection_case(256, 2, 7),  # projected to more numbers than there were
     ],
     mistakes=[
         Mistake(

@@ -1,5 +1,7 @@
 """Exercise 2.2: the softmax axis."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,15 +23,25 @@ def _by_one_maximum(scores: Tensor, epsilon: float = 0.0) -> Tensor:
     return powers / (powers.sum(-1, keepdim=True) + epsilon)
 
 
+def _less(number: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Make an answer that subtracts some number of each query from its scores."""
+    return lambda scores: _by_hand(scores - number(scores))
+
+
 EXERCISE = Exercise(
     number="2.2",
     title="The softmax axis",
     solution=weights_from_scores,
+    # At 1000 the scores themselves are rounded to 6e-5, and a logarithm of their sum as well.
+    tolerance=3e-4,
     cases=lambda: [
         (numbers(110, 1, 2, 3),),
         (numbers(111, 2, 3, 5),),
         (numbers(112, 3, 7, 2),),
         (numbers(113, 2, 3, 5) + 1000,),
+        (torch.tensor([[[60.0, 0.0, 100.0], [100.0, 55.0, 0.0]]]),),
+        (torch.tensor([[[1000.0, 0.0], [1.0, 1000.0]], [[0.0, -1000.0], [-1.0, 2.0]]]),),
+        (numbers(114, 2, 2, 3) - 1000,),
         (torch.tensor([[[1000.0, 999.0], [0.0, 1.0]]]),),
     ],
     mistakes=[
@@ -65,6 +77,27 @@ EXERCISE = Exercise(
             "The formula is right, but exp(1000) is infinite, and infinite by infinite is NaN. Only "
             "differences between scores matter. Which number can you subtract from all scores of a query, "
             "so that no exponent is above 0?",
+        ),
+        Mistake(
+            "smallest_subtracted",
+            _less(lambda s: s.amin(-1, keepdim=True)),
+            "The smallest score of a query is subtracted. The largest may still lie 1000 above it, and "
+            "exp(1000) is infinite. No exponent may be above 0: which score has to become 0?",
+        ),
+        Mistake(
+            "middle_subtracted",
+            _less(lambda s: s.mean(-1, keepdim=True)),
+            "The mean of the scores is subtracted (or their median). The largest may still lie far above it: "
+            "of 0 and 1000 it is 500, and exp(500) is infinite. No exponent may be above 0: which score "
+            "has to become 0?",
+            also=[_less(lambda s: s.median(-1, keepdim=True).values)],
+        ),
+        Mistake(
+            "some_score_subtracted",
+            _less(lambda s: s[..., :1]),
+            "The score of one key, always the same one, is subtracted. Another may lie 1000 above it, and "
+            "exp(1000) is infinite. No exponent may be above 0: which score has to become 0?",
+            also=[_less(lambda s: s[..., -1:])],
         ),
         Mistake(
             "one_maximum",

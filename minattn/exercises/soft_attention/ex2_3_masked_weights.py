@@ -1,6 +1,7 @@
 """Exercise 2.3: masked weights."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -38,6 +39,11 @@ def _masked_powers(scores: Tensor, mask: Tensor, epsilon: float = 0.0) -> Tensor
     return powers / (powers.sum(-1, keepdim=True) + epsilon)
 
 
+def _filled(fill: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Make an answer that is right, but that it puts a number in the place of forbidden scores."""
+    return lambda s, m: s.masked_fill(~m, fill).softmax(-1) * m.any(-1, keepdim=True)
+
+
 def _sees(mask: Tensor) -> Tensor:
     return mask.any(-1, keepdim=True)
 
@@ -54,7 +60,16 @@ def _mask_cases() -> list[Case]:
         (numbers(124, 2, 5, 3), torch.tensor([[[t, t, f]], [[f, t, t]]])),
         (large, torch.tensor([[[t, f, t], [t, t, f]]])),
         (numbers(126, 1, 2, 3), blind),
+        (numbers(127, 3, 2, 5), _blind_sentence()),
+        (torch.tensor([[[-60.0, 2.0, -61.0], [-50.0, -50.0, 0.5]]]), torch.tensor([[[t, f, t]]])),
     ]
+
+
+def _blind_sentence() -> Tensor:
+    """Allow nothing to the second of three sentences, and to one query of the third."""
+    mask = numbers(128, 3, 2, 5) > -0.5
+    mask[:, :, 2], mask[1], mask[2, 0] = True, False, False
+    return mask
 
 
 def _blind_rows_are_zero(out: Tensor, scores: Tensor, mask: Tensor) -> bool:
@@ -109,7 +124,9 @@ EXERCISE = Exercise(
             also=[
                 lambda s, m: _masked_late(s, m, 1e-9),
                 lambda s, m: torch.where(_sees(m), _masked_late(s, m), 0.0),
+                lambda s, m: _masked_late(s, m).nan_to_num(),
                 lambda s, m: _masked_powers(s, m),
+                lambda s, m: _masked_powers(s, m).nan_to_num(),
                 lambda s, m: _masked_powers(s, m, 1e-9),
             ],
         ),
@@ -136,6 +153,19 @@ EXERCISE = Exercise(
                 lambda s, m: (s + torch.where(m, 0.0, -1e9)).softmax(-1),
                 lambda s, m: (s + torch.where(m, 0.0, -1e4)).softmax(-1),
                 lambda s, m: masked_softmax(s, m | ~m.any(-1, keepdim=True)),
+            ],
+        ),
+        Mistake(
+            "filled_too_high",
+            _filled(-20.0),
+            "Forbidden scores get a number that is not low enough: some allowed scores lie lower still, and "
+            "then it is the forbidden keys that win. Which score is below every other one?",
+            also=[
+                *(_filled(fill) for fill in (-10.0, -30.0, -50.0)),
+                *(
+                    lambda s, m, fill=fill: s.masked_fill(~m, fill).softmax(-1)
+                    for fill in (-10.0, -20.0, -30.0, -50.0)
+                ),
             ],
         ),
         Mistake(

@@ -113,6 +113,9 @@ def _fake_cases() -> list[Case]:
             Weights(f"dot scores with the {place} key masked", _masked_at(i))
             for i, place in enumerate(places)
         ),
+        Weights(
+            "scores from the lengths of the keys", lambda q, k: k.norm(dim=-1).expand(len(q), -1)
+        ),
         Weights("scores from the sum of all keys", lambda q, k: torch.tanh(q + k.sum(0)) @ table),
     ]
     return [(way, query, key) for way in ways]
@@ -184,6 +187,18 @@ EXERCISE = Exercise(
             "You change one key only. One of the functions does not look at that one, because it is "
             "masked, as padding is, but looks at all the others. Change every key.",
             also=[_moves_with(1), _moves_with(2)],
+        ),
+        Mistake(
+            "keys_as_long",
+            _moves(change_key=lambda k, _: -k),
+            "Each of your new keys is as long as the old one: only its signs or the order of its numbers "
+            "changed. One of the functions looks at the lengths alone. Try keys that have nothing to do with "
+            "the old ones.",
+            also=[
+                _moves(change_key=lambda k, _: k.abs()),
+                _moves(change_key=lambda k, _: k.flip(1)),
+                _moves(change_key=lambda k, _: k.roll(1, 1)),
+            ],
         ),
         Mistake(
             "keys_reordered",

@@ -57,6 +57,8 @@ def _local_cases() -> list[Case]:
         (numbers(191, 3, 7), torch.tensor([0, 4, 6]), 2, _until(7, 7)),
         (numbers(192, 2, 11), torch.tensor([5, 1]), 3, _until(7, 11)),
         (numbers(193, 3, 7), torch.tensor([3, 6, 1]), 1, _until(4, 7)),
+        (numbers(194, 3, 5), torch.tensor([4, 0, 2]), 0, _until(4, 5)),
+        (numbers(195, 2, 5), torch.tensor([1, 4]), 9, _until(3, 5)),
     ]
 
 

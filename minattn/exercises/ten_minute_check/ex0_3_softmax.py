@@ -30,7 +30,12 @@ EXERCISE = Exercise(
             lambda s: s / s.sum(-1, keepdim=True),
             "This looks like the scores divided by their sum, without the exponential. A score may be "
             "negative, and then so is your result. Look at the numerator of the formula.",
-            also=[lambda s: s.abs() / s.abs().sum(-1, keepdim=True)],
+        ),
+        Mistake(
+            "sizes",
+            lambda s: s.abs() / s.abs().sum(-1, keepdim=True),
+            "This looks like the sizes of the scores divided by their sum, without the exponential. So -2 "
+            "counts as much as 2, where it should count least. Look at the numerator of the formula.",
         ),
         Mistake(
             "wrong_axis",

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import torch
 
 from minattn.exercises.judging import judge
@@ -24,7 +25,17 @@ def masked_exp(scores, mask):
     return torch.where(total > 0, e / total.clamp(min=1e-30), 0.0)
 
 
-OTHER_WAYS = [masked_nan_to_num, masked_largest_first, masked_exp]
+def masked_numpy(scores, mask):
+    s, m = np.broadcast_arrays(scores.numpy().astype(float), mask.numpy())
+    out = np.zeros(s.shape)
+    for place in np.ndindex(s.shape[:-1]):
+        if m[place].any():
+            e = np.exp(s[place][m[place]] - s[place][m[place]].max())
+            out[place][m[place]] = e / e.sum()
+    return out
+
+
+OTHER_WAYS = [masked_nan_to_num, masked_largest_first, masked_exp, masked_numpy]
 
 
 # Wrong ways, written as a learner writes them.
@@ -46,6 +57,7 @@ def masked_any_without_keepdim(scores, mask):
 
 
 NEAR_MISSES = [
+    ("filled_too_high", lambda s, m: torch.where(m, s, -40.0).softmax(-1)),
     ("masked_too_late", masked_after),
     ("masked_too_late", masked_after_bare),
     ("masked_too_late", lambda s, m: masked_after_bare(s, m).nan_to_num()),

@@ -52,6 +52,8 @@ def fake_changed_at(position):
 
 
 NEAR_MISSES = [
+    ("keys_as_long", lambda w, q, k: not torch.allclose(w(q, k), w(q, -k))),
+    ("keys_as_long", lambda w, q, k: not torch.equal(w(q, k), w(q, k.flip(-1)))),
     ("keys_reordered", fake_flipped),
     ("keys_reordered", fake_turned),
     ("one_key_changed", fake_changed_at(0)),
