@@ -58,13 +58,14 @@ def stopped_after(seconds: float, work: Callable[[], T]) -> T:
         TooLong: if it takes longer; where a handler takes everything, it is raised again and again.
     """
     thread, trace, grad = threading.get_ident(), sys.gettrace(), torch.is_grad_enabled()
-    ended, one_at_a_time = threading.Event(), threading.Lock()
+    late, ended, one_at_a_time = threading.Event(), threading.Event(), threading.Lock()
 
     def watch() -> None:
         pause, kind = seconds, TooLong
         while not ended.wait(pause):
             with one_at_a_time:
                 if not ended.is_set():
+                    late.set()
                     _raise_in(thread, kind)
             pause, kind = PAUSE_S, _StillTooLong
 
@@ -79,6 +80,8 @@ def stopped_after(seconds: float, work: Callable[[], T]) -> T:
             return work()
         finally:
             stop()
+            if late.is_set():  # a handler may have made something else of it
+                raise TooLong
     except TooLong:
         stop()  # it may have come while the work was ending
         sys.settrace(trace)

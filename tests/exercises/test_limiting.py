@@ -48,7 +48,37 @@ def for_ever_in_a_helper(scores):
     return reads()
 
 
+def returns_when_stopped(scores):
+    try:
+        for_ever(scores)
+    except:  # noqa: E722
+        return scores
+
+
+def fails_when_stopped(scores):
+    try:
+        for_ever(scores)
+    finally:
+        scores.weights  # noqa: B018
+
+
+def for_ever_after_a_first_stop(scores):
+    try:
+        for_ever(scores)
+    except BaseException:
+        for_ever(scores)
+
+
+def for_ever_without_gradients(scores):
+    torch.set_grad_enabled(False)
+    for_ever(scores)
+
+
 LOOPS = [
+    for_ever_after_a_first_stop,
+    for_ever_without_gradients,
+    returns_when_stopped,
+    fails_when_stopped,
     for_ever,
     for_ever_without_exceptions,
     for_ever_whatever_comes,
