@@ -82,9 +82,8 @@ def is_number(x: Any) -> bool:
 
 def differing_states(model: nn.Module, other: nn.Module) -> set[str]:
     """Name in words what two copies of a model have that is not the same, down to every part of them."""
-    return {
-        what for what, state in _states(model).items() if not same(state, _states(other)[what], 0.0)
-    }
+    states, others = _states(model), _states(other)
+    return {what for what in states if not same(states[what], others[what], 0.0)}
 
 
 def _states(model: nn.Module) -> dict[str, list[Any]]:

@@ -20,7 +20,13 @@ from minattn.exercises.comparing import (
 )
 from minattn.exercises.exercise import Answer, Case, Exercise, Mistake, Verdict
 from minattn.exercises.stubs import is_stub
-from minattn.exercises.telling import brief, describe, tell_apart, tell_first_difference
+from minattn.exercises.telling import (
+    brief,
+    describe,
+    tell_apart,
+    tell_first_difference,
+    tell_not_finite,
+)
 from minattn.training import seeded
 
 
@@ -64,8 +70,8 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
     if not failing:
         for i in range(len(cases)):
             # What the solution changes as well, such as gradients, is meant to be changed.
-            if what := tried[i][1] - _changed_by_solution(exercise, cases, i):
-                return _changed(", ".join(sorted(what)), describe(exercise, cases[i]))
+            if what := tried[i][1] - _run_known(exercise, exercise.solution, cases, i)[1]:
+                return _changed(what, describe(exercise, cases[i]))
         return Verdict("correct", "Correct.")
     first, step, remark = failing[0], "", ""
     if exercise.locate is not None:
@@ -78,25 +84,28 @@ def judge(exercise: Exercise, answer: object) -> Verdict:
     return replace(known, where="\n".join(filter(None, (step, remark))))
 
 
-def _changed(what: str, case: str) -> Verdict:
+def _changed(what: set[str], case: str) -> Verdict:
     """Say that a right answer changes what it is given."""
     told = "The result is right, but the input was changed (work on a copy)."
-    if what != "input":
-        told = f"The result is right, but the model was changed: its {what}. Leave it as it was."
+    if "input" not in what:
+        parts = ", ".join(sorted(what))
+        told = f"The result is right, but the model was changed: its {parts}. Leave it as it was."
     return Verdict("wrong", f"{told} Whoever calls the function still needs it.\nInput: {case}")
-
-
-def _changed_by_solution(exercise: Exercise, cases: Sequence[Case], i: int) -> set[str]:
-    """Name what the solution itself changes; it is worked out once."""
-    what: set[str] = exercise.once(
-        (i, "changed"), lambda: _run(exercise.solution, cases[i], exercise.trial)[1]
-    )
-    return what
 
 
 def known_output(exercise: Exercise, known: Answer, cases: Sequence[Case], i: int) -> Any:
     """Return what the solution or a known mistake gives for a case; it is worked out once."""
-    return exercise.once((known, i), lambda: _run(known, cases[i], exercise.trial)[0])
+    return _run_known(exercise, known, cases, i)[0]
+
+
+def _run_known(
+    exercise: Exercise, known: Answer, cases: Sequence[Case], i: int
+) -> tuple[Any, set[str]]:
+    """Return what the solution or a known mistake gives for a case, and what of the case it changes."""
+    ran: tuple[Any, set[str]] = exercise.once(
+        (known, i), lambda: _run(known, cases[i], exercise.trial)
+    )
+    return ran
 
 
 def known_step(exercise: Exercise, known: Answer, cases: Sequence[Case], i: int) -> str:
@@ -203,7 +212,7 @@ def _unknown(exercise: Exercise, case: Case, got: Any, expected: Any) -> Verdict
         return Verdict("wrong", f"The result is {kinds[0]}, it should be {kinds[1]}.\n{where}")
     number = not_finite(got)
     if number is not None and not_finite(expected) is None:
-        return Verdict("wrong", f"{_tell_not_finite(*number)}\n{where}")
+        return Verdict("wrong", f"{tell_not_finite(*number)}\n{where}")
     shapes = shape_of(got), shape_of(expected)
     if shapes[0] != shapes[1]:
         word = "shape" if is_array(expected) else "length"
@@ -220,20 +229,6 @@ def _unknown(exercise: Exercise, case: Case, got: Any, expected: Any) -> Verdict
         if not holds:
             return Verdict("wrong", f"This breaks a law: {law.statement}.\n{where}")
     return Verdict("wrong", f"Not yet.\n{where}")
-
-
-def _tell_not_finite(what: str, place: tuple[int, ...]) -> str:
-    """Say where a result has a number that is none, and what makes such numbers."""
-    there = f" at {list(place)}" if place else ""
-    if what == "NaN":
-        return (
-            f"Your result has NaN (not a number){there}. It comes from 0 divided by 0, from infinity minus "
-            "or divided by infinity, or from 0 times infinity, and it spreads. Look for where it arises first."
-        )
-    return (
-        f"Your result has infinity{there}, where a finite number should be. It comes from a division by 0, "
-        "the logarithm of 0, or exp of a large number."
-    )
 
 
 @dataclass(frozen=True)

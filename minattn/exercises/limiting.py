@@ -3,19 +3,17 @@
 import ctypes
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 LIMIT_S = 20.0
 """Seconds that an answer has for one case; right ones need well below one."""
-
-T = TypeVar("T")
 
 
 class TooLong(BaseException):
     """Code did not come to an end; no Exception, so that `except Exception` lets it through."""
 
 
-def stopped_after(seconds: float, work: Callable[[], T]) -> T:
+def stopped_after(seconds: float, work: Callable[[], Any]) -> Any:
     """Return what some work returns, if it comes to an end in time.
 
     It runs in the thread that calls, as in a notebook's; another thread watches the clock. What waits inside
@@ -43,8 +41,10 @@ def stopped_after(seconds: float, work: Callable[[], T]) -> T:
     finally:
         with one_at_a_time:
             ended.set()
+            _raise_in(thread, None)  # what was sent as the work ended would come to whoever called
 
 
-def _raise_in(thread: int, kind: type[BaseException]) -> None:
-    """Raise something in another thread, at its next step."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Raise something in another thread, at its next step; None takes back what has not arrived."""
+    what = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)

@@ -81,6 +81,20 @@ def tell_first_difference(expected: Any, got: Any, tolerance: float) -> str:
     return f"\nFirst difference at {list(place)}: expected {wanted}, got {was}"
 
 
+def tell_not_finite(what: str, place: tuple[int, ...]) -> str:
+    """Say where a result has a number that is none, and what makes such numbers."""
+    there = f" at {list(place)}" if place else ""
+    if what == "NaN":
+        return (
+            f"Your result has NaN (not a number){there}. It comes from 0 divided by 0, from infinity minus "
+            "or divided by infinity, or from 0 times infinity, and it spreads. Look for where it arises first."
+        )
+    return (
+        f"Your result has infinity{there}, where a finite number should be. It comes from a division by 0, "
+        "the logarithm of 0, or exp of a large number."
+    )
+
+
 def show_verdict(exercise: Exercise, verdict: Verdict) -> None:
     """Show a verdict in the notebook."""
     css = {"correct": "correct", "open": "open"}.get(verdict.kind, "mistake")

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 
+from minattn.exercises import limiting
 from minattn.exercises.exercise import Exercise, Law, Mistake, Verdict
 from minattn.exercises.judging import judge
 from tests.exercises.softmax_exercise import LARGER, SCORES, SOFTMAX, softmax, verdict_on
@@ -140,6 +141,22 @@ def test_where_infinity_is_right_no_number_is_blamed_for_it():
 def test_a_known_mistake_that_gives_the_same_nan_is_named():
     known = [Mistake("zero", lambda s: s * torch.nan, "0 by 0.")]
     assert verdict_on(lambda s: s - torch.nan, mistakes=known).mistake == "zero"
+
+
+# An answer that never ends
+
+
+def test_an_answer_that_never_ends_is_stopped_and_told_so(monkeypatch):
+    def forever(scores):
+        while len(scores) > 1:
+            scores = scores.clone()
+        return scores.softmax(-1)
+
+    monkeypatch.setattr(limiting, "LIMIT_S", 0.2)
+    verdict = verdict_on(forever, cases=lambda: [(SCORES[:1],), (SCORES.repeat(2, 1),)])
+    assert verdict.kind == "error"
+    assert verdict.message.startswith("Your code did not come to an end after 0.2 seconds.")
+    assert "Input: scores = [[" in verdict.message
 
 
 # A model that is changed
