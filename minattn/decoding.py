@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from minattn.seam import check_sizes
+from minattn.checks import check_sizes
 from minattn.transformer import BlockTranslator, TransformerTranslator
 from minattn.translation import Memory, State, Translator, check_target, write
 from minattn.vocabulary import EOS, PAD

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from minattn.seam import check_sizes
+from minattn.checks import check_sizes
 from minattn.tasks.base import Example, Task
 from minattn.vocabulary import Vocabulary
 

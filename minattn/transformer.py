@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from minattn.checks import check_sizes
 from minattn.dot_product import fused_attend
 from minattn.masks import CAUSAL, Mask, Padding
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions, placed
-from minattn.seam import Attend, Positions, check_sizes
+from minattn.seam import Attend, Positions
 from minattn.torch_twins import (
     DECODER_NORMS,
     ENCODER_NORMS,

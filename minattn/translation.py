@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from minattn.seam import check_sizes
+from minattn.checks import check_sizes
 from minattn.tasks.base import Example, Task
 from minattn.vocabulary import BOS, EOS, PAD
 
