@@ -161,9 +161,7 @@ def _whole(ids: Iterable[int]) -> list[int]:
         if type(index) is int:
             continue
         try:
-            if isinstance(index, bool) or (
-                isinstance(index, Tensor) and index.dtype == torch.bool
-            ):
+            if isinstance(index, bool) or (isinstance(index, Tensor) and index.dtype == torch.bool):
                 raise TypeError
             found[place] = operator.index(index)
         except TypeError:
@@ -262,7 +260,7 @@ def make_batch(pairs: Iterable[SentencePair], source: Vocabulary, target: Vocabu
         target: the vocabulary of the target language.
 
     Raises:
-        ValueError: if there is no pair, a sentence is empty or a token is unknown.
+        ValueError: if there is no pair, a sentence is empty, or a token is unknown or a special one.
 
     >>> german, english = Vocabulary(["drei", "und", "zwanzig"]), Vocabulary(["twenty", "three"])
     >>> batch = make_batch([Pair(["drei", "und", "zwanzig"], ["twenty", "three"])], german, english)
@@ -279,6 +277,12 @@ def make_batch(pairs: Iterable[SentencePair], source: Vocabulary, target: Vocabu
             if not rows[-1]:
                 raise ValueError(
                     f"a sentence needs at least one token, got length 0 as {side} of pair {row}"
+                )
+            special = next((i for i in rows[-1] if i < len(SPECIALS)), None)
+            if special is not None:  # padding inside would be taken for the end
+                raise ValueError(
+                    "a sentence must hold none of the special tokens, "
+                    f"got {SPECIALS[special]!r} in {side} of pair {row}"
                 )
     return Batch(
         source=pad([[*ids, EOS] for ids in sources]),
