@@ -371,8 +371,8 @@ def test_attention_adds_its_own_weights_and_nothing_else():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"vocab_size": 0, "d_model": 4}, "at least 1, got vocab_size 0, d_model 4"),
-        ({"vocab_size": 5, "d_model": -1}, "at least 1, got vocab_size 5, d_model -1"),
+        ({"vocab_size": 0, "d_model": 4}, "vocab_size must be at least 1, got 0"),
+        ({"vocab_size": 5, "d_model": -1}, "d_model must be at least 1, got -1"),
         ({"vocab_size": 5, "d_model": 7, "bidirectional": True}, "must be even, got 7"),
     ],
 )
@@ -385,9 +385,9 @@ def test_an_encoder_rejects(arguments, message):
 @pytest.mark.parametrize(
     ("sizes", "settings", "message"),
     [
-        ((0, 13), {}, "at least 1, got vocab_size 0"),
-        ((11, 0), {}, "at least 1, got target_vocab_size 0"),
-        ((11, 13), {"d_model": 0}, "at least 1, got .* d_model 0"),
+        ((0, 13), {}, "source_vocab_size must be at least 1, got 0"),
+        ((11, 0), {}, "target_vocab_size must be at least 1, got 0"),
+        ((11, 13), {"d_model": 0}, "d_model must be at least 1, got 0"),
         ((11, 13), {"d_model": 7, "bidirectional": True}, "must be even, got 7"),
         ((11, 13), {"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ((11, 13), {"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
