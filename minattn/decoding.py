@@ -131,7 +131,7 @@ def beam_search(
         logits, state = model.step(token, state, memory)
         logits = logits.view(batch, n_beams, -1)
         unread = ended | log_probs.isneginf()
-        check_logits(logits, f" at step {n}", unread)
+        check_logits(logits, f" at step {n}", unread, ("row", "beam"))
         steps = logits.log_softmax(-1, dtype=_wide(logits.dtype))
         steps = torch.where(ended[..., None], _only_padding(steps), steps)
         totals = log_probs[..., None].to(steps.dtype) + steps

@@ -275,6 +275,7 @@ def check_logits(
     logits: Float[Tensor, "*rows vocab"],
     where: str = "",
     unread: Bool[Tensor, "*rows"] | None = None,
+    axes: tuple[str, ...] = ("row", "place"),
 ) -> None:
     """Reject logits that say nothing: a token would be chosen from them all the same.
 
@@ -284,6 +285,7 @@ def check_logits(
         logits: of any number of rows.
         where: is added to an error, such as " at step 3".
         unread: True for rows from which nothing is chosen; these may hold anything.
+        axes: what the axes before the vocabulary are called in an error.
 
     Raises:
         ValueError: if a logit is NaN or plus infinity, or a row has nothing but minus infinity.
@@ -300,8 +302,8 @@ def check_logits(
         rule, got = "allow at least one token", "only minus infinity"
     else:
         rule, got = "not be NaN or plus infinity", "NaN" if math.isnan(found) else "infinity"
-    place = f" in row {row[0] if len(row) == 1 else tuple(row)}" if row else ""
-    raise ValueError(f"the logits must {rule}, got {got}{where}{place}")
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, row, strict=False))
+    raise ValueError(f"the logits must {rule}, got {got}{where}{' in ' if place else ''}{place}")
 
 
 def _check_ids(name: str, ids: Tensor) -> None:

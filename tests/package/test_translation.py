@@ -383,7 +383,7 @@ def test_logits_without_rows_and_with_more_axes_are_told_too():
         check_logits(torch.tensor([0.0, math.nan]))
     logits = torch.zeros(2, 3, 4)
     logits[1, 2, 0] = math.nan
-    with pytest.raises(ValueError, match=r"got NaN in row \(1, 2\)"):
+    with pytest.raises(ValueError, match="got NaN in row 1, place 2"):
         check_logits(logits)
 
 
@@ -442,9 +442,7 @@ def test_a_longest_length_is_a_whole_number(phrasebook, max_length):
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize(
-    "other", [[[3, 4]], np.array([[3, 4]]), None], ids=["list", "numpy", "None"]
-)
+@pytest.mark.parametrize("other", [[[3, 4]], np.array([[3, 4]])], ids=["list", "numpy"])
 def test_what_is_no_tensor_is_no_ids(other):
     kind = type(other).__name__
     ids = torch.tensor([[3, 4]])
@@ -452,14 +450,13 @@ def test_what_is_no_tensor_is_no_ids(other):
         (partial(check_ids, other), "source"),
         (partial(greedy, Wide(), other), "source"),
         (partial(check_target, other, ids), "target_in"),
-        (partial(Wide(), ids, other), "target_in") if other is not None else (None, None),
+        (partial(Wide(), ids, other), "target_in"),
         (partial(check_vectors, other, 3), "source"),
         (partial(Table(7, 3, "source"), other), "source"),
         (partial(tokens_of, other, None), "ids"),
     ):
-        if call is not None:
-            with pytest.raises(TypeError, match=f"{name} must be a tensor, got {kind}"):
-                call()
+        with pytest.raises(TypeError, match=f"{name} must be a tensor, got {kind}"):
+            call()
 
 
 @pytest.mark.rejects
