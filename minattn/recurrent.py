@@ -1,7 +1,7 @@
 """A recurrent encoder and decoder (chapter 1), with a place for an ``attend`` between them (chapter 2)."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -314,8 +314,9 @@ class RecurrentTranslator(Translator):
     ) -> tuple[Float[Tensor, "batch target d_model"], Float[Tensor, "batch target d_model"]]:
         """Attend before every step; return all states and all contexts."""
         attend = partial(self._context, memory=memory)
-        if _has_over(self.attend):  # what the keys need is done once, not at every step
-            attend = self.attend.over(memory.states, memory.states, memory.mask[:, None])
+        over: Any = getattr(self.attend, "over", None)
+        if over is not None and _is_its_own(self.attend):  # what the keys need is done once
+            attend = over(memory.states, memory.states, memory.mask[:, None])
         states, contexts = [], []
         for token in x.unbind(1):
             contexts.append(attend(state[:, None])[:, 0])
@@ -342,10 +343,11 @@ class RecurrentTranslator(Translator):
         return logits
 
 
-def _has_over(attend: Attend) -> bool:
-    """Say whether an attend has an ``over`` that does what it does when it is called: nobody has changed that since."""
-    if not hasattr(attend, "over") or (isinstance(attend, nn.Module) and is_hooked(attend)):
+def _is_its_own(attend: Attend) -> bool:
+    """Say whether ``over`` does what a call does: it was not left behind when somebody changed the call."""
+    if isinstance(attend, nn.Module) and is_hooked(attend):
         return False
-    kinds = (attend, *type(attend).__mro__)
+    places = (attend, *type(attend).__mro__)
     called = definer(attend, "forward" if isinstance(attend, nn.Module) else "__call__")
-    return kinds.index(definer(attend, "over")) <= kinds.index(called)
+    owner = definer(attend, "over")
+    return owner is not None and places.index(owner) <= places.index(called)

@@ -164,7 +164,7 @@ def tokens_of(
 def definer(thing: object, *methods: str) -> object:
     """Say who defines one of some methods: the thing itself, or the first of its classes that does; or None."""
     places = (thing, *type(thing).__mro__)
-    return next((place for place in places if {*methods} & {*vars(place)}), None)
+    return next((place for place in places if {*methods} & {*getattr(place, "__dict__", ())}), None)
 
 
 def is_hooked(module: nn.Module) -> bool:

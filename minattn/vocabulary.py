@@ -123,19 +123,19 @@ def pad(sequences: Iterable[Iterable[int]]) -> Int[Tensor, "batch seq"]:
     tensor([[5, 6, 7],
             [8, 0, 0]])
     """
-    sequences = [_whole(sequence) for sequence in sequences]
-    if not sequences:
+    listed = [_whole(sequence) for sequence in sequences]
+    if not listed:
         raise ValueError("a batch needs at least one sequence, got none")
-    lengths = [len(sequence) for sequence in sequences]
+    lengths = [len(ids) for ids in listed]
     if min(lengths) == 0:
         raise ValueError(
             f"a sequence needs at least one id, got length 0 in row {lengths.index(0)}"
         )
-    least = min(map(min, sequences))
+    least = min(map(min, listed))
     if least < 0:
         raise ValueError(f"an id must be at least 0, got {least}")
     longest = max(lengths)
-    rows = [[*sequence, *[PAD] * (longest - len(sequence))] for sequence in sequences]
+    rows = [[*ids, *[PAD] * (longest - len(ids))] for ids in listed]
     return torch.tensor(rows, dtype=torch.long)
 
 
@@ -267,7 +267,8 @@ def make_batch(pairs: Iterable[SentencePair], source: Vocabulary, target: Vocabu
     >>> batch.source, batch.target_in, batch.target_out
     (tensor([[3, 4, 5, 2]]), tensor([[1, 3, 4]]), tensor([[3, 4, 2]]))
     """
-    sources, targets = [], []
+    sources: list[list[int]] = []
+    targets: list[list[int]] = []
     for row, pair in enumerate(pairs):
         for side, tokens, vocabulary, rows in (
             ("source", pair.source, source, sources),
