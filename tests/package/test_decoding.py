@@ -1,6 +1,7 @@
 import copy
 import itertools
 import math
+import sys
 from collections import Counter
 from decimal import Decimal, localcontext
 
@@ -773,6 +774,13 @@ def test_targets_are_in_order_at_any_penalty(alpha, dtype):
     assert beams.log_probs.dtype == beams.scores.dtype == dtype
 
 
+def test_at_the_largest_penalty_there_is_longer_targets_come_first():
+    chain = Chain({BOS: {A: 0.9, EOS: 0.1}, A: {A: 0.9, EOS: 0.1}}, vocab_size=5)
+    beams = beam_search(chain, SOURCE[:1], 14, n_beams=15, alpha=sys.float_info.max)
+    assert beams.lengths[0].tolist() == [14, 14, *range(13, 0, -1)]
+    assert beams.ids[0, 0].tolist() == [A] * 14  # nine times as likely as to end there
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("n_beams", [1, 2, 4])
 def test_a_penalty_that_overflows_ranks_as_the_loop_over_lists(n_beams, dtype):
@@ -827,6 +835,17 @@ def test_tokens_of_a_narrow_model_are_drawn_with_its_probabilities(dtype):
         counts = Counter(sample(model, SOURCE[:1].expand(n, -1), 1)[:, 0].tolist())
     for token, p in enumerate(model.logits.double()[BOS].softmax(-1).tolist()):
         assert abs(counts[token] - n * p) <= 5 * math.sqrt(n * p * (1 - p))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_narrow_model_draws_with_probabilities_of_float32(dtype, monkeypatch):
+    seen, draw = [], torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda p, n: seen.append(p) or draw(p, n))
+    model = narrow(DRAWN_CHAIN, dtype)
+    sample(model, SOURCE[:1], 1, temperature=1.7)
+    expected = (model.logits[BOS].double() / 1.7).softmax(-1)
+    assert seen[0].dtype == torch.float32
+    assert_close(seen[0][0].double(), expected, rtol=1e-5, atol=0.0)
 
 
 @pytest.mark.parametrize("temperature", [1e-307, 1e-45, 1e39, 1e300])
@@ -1308,6 +1327,25 @@ def test_a_beam_that_is_over_may_say_anything(wrong):
         )
         for one, other in zip(found, expected, strict=True):
             assert_close(one, other, **EXACT)
+
+
+@wrongs
+def test_a_beam_that_there_is_not_may_say_anything(wrong):
+    logits, _ = WRONG[wrong]
+
+    class AfterWhatIsNeverSaid(Chain):
+        def step(self, token, state, memory):
+            said, state = super().step(token, state, memory)
+            never = (token != BOS) & (token != A)
+            return torch.where(never[:, None], logits, said), state
+
+    # One way only: the other beams have tokens that were forbidden.
+    table = {BOS: {A: 1.0}, A: {A: 0.6, EOS: 0.4}}
+    found, expected = (
+        beam_search(kind(table, 7), SOURCE, 5, n_beams=4) for kind in (AfterWhatIsNeverSaid, Chain)
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, **EXACT)
 
 
 @wrongs

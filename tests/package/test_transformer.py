@@ -18,6 +18,7 @@ from minattn.recording import recording
 from minattn.tasks import copying
 from minattn.training import evaluate, fit, mean_accuracy, seeded
 from minattn.transformer import (
+    BlockTranslator,
     DecoderBlock,
     EncoderBlock,
     FeedForward,
@@ -1048,9 +1049,12 @@ def test_an_embedding_of_its_own_is_the_one_that_is_used(positions):
         def embed_target(self, target, place=0):
             return 2 * super().embed_target(target, place)
 
-    class Loudest(Louder):
+    class Loudest(TransformerTranslator):
+        def embed_target(self, target, place=0):
+            return 2 * super().embed_target(target, place)
+
         def decode(self, target_in, memory):
-            return 3 * super().decode(target_in, memory)
+            return 3 * BlockTranslator.decode(self, target_in, memory)
 
     def made(kind):
         return drawn(lambda: kind(13, 19, d_model=22, n_heads=2, d_ff=7, positions=positions))

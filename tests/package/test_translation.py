@@ -427,8 +427,15 @@ def test_a_way_to_decode_that_returns_other_things_is_told(phrasebook, ids, erro
 
 @pytest.mark.rejects
 def test_examples_from_an_iterator_are_translated(phrasebook):
-    found = translate(phrasebook, TASK, iter(TASK.held_out))
-    assert found == [["B"], ["A", "D", "C"], ["D", "D"]]
+    class Twice(Task):
+        def batch(self, examples):
+            super().batch(examples)
+            return super().batch(examples)
+
+    twice = Twice(TASK.name, TASK.source, TASK.target, TASK.train, TASK.held_out)
+    for task in (TASK, twice):
+        found = translate(phrasebook, task, iter(TASK.held_out))
+        assert found == [["B"], ["A", "D", "C"], ["D", "D"]]
 
 
 @pytest.mark.rejects
@@ -451,6 +458,7 @@ def test_what_is_no_tensor_is_no_ids(other):
         (partial(greedy, Wide(), other), "source"),
         (partial(check_target, other, ids), "target_in"),
         (partial(Wide(), ids, other), "target_in"),
+        (partial(check_target, ids, other), "source"),
         (partial(check_vectors, other, 3), "source"),
         (partial(Table(7, 3, "source"), other), "source"),
         (partial(tokens_of, other, None), "ids"),
