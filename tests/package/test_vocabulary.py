@@ -198,7 +198,7 @@ def test_iterators_are_read_once():
     assert torch.equal(one.target_out, other.target_out)
 
 
-def test_tensors_and_numpys_numbers_are_ids():
+def test_tensors_and_numpys_numbers_are_ids(unchecked):
     assert GERMAN.decode(torch.tensor([3, 4, EOS])) == ["drei", "und"]
     assert GERMAN.decode(np.array([3, 4])) == ["drei", "und"]
     assert pad([np.array([3, 4]), torch.tensor([5])]).tolist() == [[3, 4], [5, 0]]
