@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minattn.checks import check_sizes
 from minattn.masks import Mask, to_bool
 from minattn.pointing import one_right_key, pointing
-from minattn.seam import Attend, check_sizes
+from minattn.seam import Attend
 
 
 def masked_softmax(

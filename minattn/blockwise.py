@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from minattn.checks import check_sizes
 from minattn.masks import Both, Causal, Mask, MaskDescription, Window, to_bool
-from minattn.seam import check_sizes, check_widths
+from minattn.seam import check_widths
 
 
 def blockwise_attend(

@@ -5,11 +5,28 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
-from minattn.seam import check_sizes
+from minattn.checks import (
+    check_finite,
+    check_floats,
+    check_ids,
+    check_not_negative,
+    check_positive,
+    check_sizes,
+)
+from minattn.multihead import MultiHeadAttention
 from minattn.transformer import BlockTranslator, TransformerTranslator
-from minattn.translation import Memory, State, Translator, check_target, write
+from minattn.translation import (
+    Memory,
+    State,
+    Translator,
+    check_logits,
+    check_target,
+    definer,
+    is_hooked,
+    write,
+)
 from minattn.vocabulary import EOS, PAD
 
 
@@ -20,19 +37,21 @@ class Beams(NamedTuple):
         ids: the targets without ``BOS``, each ended by ``EOS`` and filled up with ``PAD``; one that was cut at
             the greatest length has no ``EOS``.
         log_probs: the logarithm of each target's probability, in nats. Where there are fewer targets than
-            beams, the rest has minus infinity and only ``PAD``.
-        scores: what they are ranked by: ``log_probs`` over the length penalty.
+            beams, the rest has minus infinity, only ``PAD`` and no length.
+        scores: what they are ranked by: ``log_probs`` over the length penalty. A penalty that is too large for
+            the numbers of the model makes them all zero, and the targets are in the right order all the same.
+        lengths: tokens of each target with its ``EOS``; a ``PAD`` that the model said is one of them.
     """
 
     ids: Int[Tensor, "batch beams target"]
     log_probs: Float[Tensor, "batch beams"]
     scores: Float[Tensor, "batch beams"]
+    lengths: Int[Tensor, "batch beams"]
 
     @property
     def best(self) -> Int[Tensor, "batch target"]:
         """The best target of each source, in the form that ``greedy`` returns."""
-        best = self.ids[:, 0]
-        return best[:, : int(_said(best).sum(1).max())]
+        return self.ids[:, 0, : int(self.lengths[:, 0].max())]
 
 
 def length_penalty(length: Float[Tensor, "*batch"], alpha: float) -> Float[Tensor, "*batch"]:
@@ -47,13 +66,22 @@ def length_penalty(length: Float[Tensor, "*batch"], alpha: float) -> Float[Tenso
         length: n, the tokens of a target with its ``EOS``.
         alpha: at least 0, which changes nothing; the paper takes 0.2.
 
+    Raises:
+        ValueError: if alpha is below 0 or not finite, or a penalty is too large for the lengths' dtype.
+
     References:
         Wu et al. 2016, arXiv:1609.08144, section 7.
 
     >>> length_penalty(torch.tensor([1.0, 7.0]), alpha=1.0)
     tensor([1., 2.])
     """
-    return ((5 + length) / 6) ** alpha
+    check_not_negative(alpha=alpha)
+    penalty = ((5 + length) / 6) ** alpha
+    if bool((penalty.isinf() & length.isfinite()).any()):
+        raise ValueError(
+            f"a length penalty must fit {penalty.dtype}, got alpha {alpha} for length {length.max():g}"
+        )
+    return penalty
 
 
 @torch.no_grad()
@@ -80,33 +108,36 @@ def beam_search(
         source_mask: True where the source has something; ids need none.
 
     Raises:
-        ValueError: if a number is out of range or a source is empty.
+        ValueError: if a number is out of range, a source is empty, or the model says NaN, plus infinity or
+            nothing but minus infinity.
 
     References:
         Graves 2012, arXiv:1211.3711; Sutskever et al. 2014, arXiv:1409.3215, section 3.2.
     """
     check_sizes(max_length=max_length, n_beams=n_beams)
-    if not (math.isfinite(alpha) and alpha >= 0):
-        raise ValueError(f"alpha must be a finite number of at least 0, got {alpha}")
+    check_not_negative(alpha=alpha)
     memory = model.memory_of(source, source_mask)
     batch = len(source)
     memory = Memory(*(part.repeat_interleave(n_beams, dim=0) for part in memory))
     state = model.start(memory)
     token = model.first_token(source, source_mask).repeat_interleave(n_beams)
     ids = token.new_zeros(batch, n_beams, 0)
-    log_probs = memory.states.new_full((batch, n_beams), -math.inf)
+    log_probs = torch.full((batch, n_beams), -math.inf, device=token.device)
     log_probs[:, 0] = 0.0  # all beams begin alike: one of them is enough
-    lengths = torch.zeros_like(log_probs)
+    lengths = torch.zeros_like(log_probs, dtype=torch.long)
     ended = torch.zeros_like(log_probs, dtype=torch.bool)
-    first_row = torch.arange(0, batch * n_beams, n_beams)[:, None]
-    for _ in range(max_length):
+    first_row = torch.arange(0, batch * n_beams, n_beams, device=token.device)[:, None]
+    for n in range(1, max_length + 1):
         logits, state = model.step(token, state, memory)
-        steps = logits.log_softmax(-1).view(batch, n_beams, -1)  # (batch, beams, vocab)
+        logits = logits.view(batch, n_beams, -1)
+        unread = ended | log_probs.isneginf()
+        check_logits(logits, f" at step {n}", unread, ("row", "beam"))
+        steps = logits.log_softmax(-1, dtype=_wide(logits.dtype))
         steps = torch.where(ended[..., None], _only_padding(steps), steps)
-        totals = log_probs[..., None] + steps
+        totals = log_probs[..., None].to(steps.dtype) + steps
+        totals = totals.masked_fill(log_probs.isneginf()[..., None], -math.inf)
         lengths = lengths + ~ended
-        ranks = (totals / length_penalty(lengths, alpha)[..., None]).flatten(1)
-        scores, chosen = ranks.topk(n_beams)  # (batch, beams)
+        scores, chosen = _best(totals, lengths, alpha, n)  # (batch, beams)
         parent, next_token = chosen // steps.shape[-1], chosen % steps.shape[-1]
         log_probs = totals.flatten(1).gather(1, chosen)
         lengths, ended = lengths.gather(1, parent), ended.gather(1, parent)
@@ -118,8 +149,42 @@ def beam_search(
         token = next_token.flatten()
         rows = (first_row + parent).flatten()
         state = tuple(part.index_select(0, rows) for part in state)
-    ids = ids.masked_fill(log_probs[..., None].isneginf(), PAD)
-    return Beams(ids, log_probs, scores)
+    none = log_probs.isneginf()
+    return Beams(
+        ids.masked_fill(none[..., None], PAD), log_probs, scores, lengths.masked_fill(none, 0)
+    )
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Say in what type logarithms are summed: bfloat16 takes no more tokens after minus 256."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _best(
+    totals: Float[Tensor, "batch beams vocab"],
+    lengths: Int[Tensor, "batch beams"],
+    alpha: float,
+    longest: int,
+) -> tuple[Float[Tensor, "batch beams"], Int[Tensor, "batch beams"]]:
+    """Choose as many ways to go on as there are beams; return their scores and their places among all."""
+    n_beams = totals.shape[1]
+    if alpha * math.log((5 + longest) / 6) < _LOG_OF_A_LARGE_PENALTY:
+        scores = totals / length_penalty(lengths.to(totals.dtype), alpha)[..., None]
+        return scores.flatten(1).topk(n_beams)
+    # Here scores become zero together: compare their logarithms, over alpha so that these stay finite too.
+    growth = (5 + lengths.double())[..., None].expand_as(totals).flatten(1) / 6
+    totals = totals.flatten(1)
+    costs = (-totals.double()).log() / alpha - growth.log()
+    order = totals.argsort(descending=True, stable=True)  # decides where two costs are equal
+    again = costs.gather(1, order).argsort(stable=True)
+    chosen = order.gather(1, again[:, :n_beams])
+    found = totals.gather(1, chosen)
+    scores = (found / growth.gather(1, chosen) ** alpha).to(found.dtype)
+    return scores.masked_fill(found.isneginf(), -math.inf), chosen
+
+
+_LOG_OF_A_LARGE_PENALTY = math.log(1e18)
+"""Up to here a score in float32 keeps its digits: it is larger than 1e-38 if the log probability is than 1e-20."""
 
 
 def _only_padding(log_probs: Float[Tensor, "*batch vocab"]) -> Float[Tensor, "*batch vocab"]:
@@ -155,15 +220,24 @@ def sample(
         The ids of the target, as from ``greedy``.
 
     Raises:
-        ValueError: if a number is out of range or a source is empty.
+        ValueError: if a number is out of range, a source is empty, or the model says NaN, plus infinity or
+            nothing but minus infinity.
     """
-    if not (math.isfinite(temperature) and temperature > 0):
+    if temperature == 0:
         raise ValueError(
-            f"temperature must be a finite number above 0 (for 0 there is greedy), got {temperature}"
+            "temperature must be a finite number above 0 (for 0 there is greedy), got 0"
         )
+    check_positive(temperature=temperature)
+    if top_k is not None:
+        check_sizes(top_k=top_k)
+    if top_p is not None:
+        _check_share(top_p=top_p)
 
     def choose(logits: Tensor) -> Tensor:
-        logits = (logits - logits.amax(-1, keepdim=True)) / temperature  # at most 0: no overflow
+        logits = logits.to(_wide(logits.dtype))
+        limits = torch.finfo(logits.dtype)
+        divisor = min(max(temperature, limits.tiny), limits.max)  # what is rounded to 0 makes NaN
+        logits = (logits - logits.amax(-1, keepdim=True)) / divisor  # at most 0: no overflow
         if top_k is not None:
             logits = keep_top_k(logits, top_k)
         if top_p is not None:
@@ -181,7 +255,8 @@ def keep_top_k(logits: Float[Tensor, "*batch vocab"], k: int) -> Float[Tensor, "
         k: at least 1; all are kept if there are no more than k.
 
     Raises:
-        ValueError: if k is below 1.
+        ValueError: if k is below 1, a logit is NaN or plus infinity, or a row has nothing but minus infinity.
+        TypeError: if the logits are no floating-point numbers.
 
     References:
         Fan et al. 2018, arXiv:1805.04833, section 5.4.
@@ -190,6 +265,8 @@ def keep_top_k(logits: Float[Tensor, "*batch vocab"], k: int) -> Float[Tensor, "
     tensor([-inf, 2., 1.])
     """
     check_sizes(k=k)
+    check_floats(logits=logits)
+    check_logits(logits)
     kept = logits.topk(min(k, logits.shape[-1])).indices
     return torch.full_like(logits, -math.inf).scatter(-1, kept, logits.gather(-1, kept))
 
@@ -202,7 +279,8 @@ def keep_top_p(logits: Float[Tensor, "*batch vocab"], p: float) -> Float[Tensor,
         p: above 0 and at most 1; the likeliest token is always kept.
 
     Raises:
-        ValueError: if p is out of range.
+        ValueError: if p is out of range, a logit is NaN or plus infinity, or a row has nothing but minus infinity.
+        TypeError: if the logits are no floating-point numbers.
 
     References:
         Holtzman et al. 2020, arXiv:1904.09751, section 3.1.
@@ -210,8 +288,9 @@ def keep_top_p(logits: Float[Tensor, "*batch vocab"], p: float) -> Float[Tensor,
     >>> keep_top_p(torch.tensor([0.5, 0.3, 0.2]).log(), 0.7).exp()
     tensor([0.5000, 0.3000, 0.0000])
     """
-    if not 0 < p <= 1:
-        raise ValueError(f"p must be above 0 and at most 1, got {p}")
+    _check_share(p=p)
+    check_floats(logits=logits)
+    check_logits(logits)
     if p == 1:
         return logits
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
@@ -221,33 +300,69 @@ def keep_top_p(logits: Float[Tensor, "*batch vocab"], p: float) -> Float[Tensor,
     return torch.empty_like(logits).scatter(-1, order, ordered)
 
 
+def _check_share(**shares: float) -> None:
+    for name, share in shares.items():
+        check_finite(**{name: share})
+        if not 0 < share <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, got {share}")
+
+
 @torch.no_grad()
 def log_probability(
     model: Translator,
     source: Shaped[Tensor, "batch source *features"],
     target: Int[Tensor, "batch target"],
     source_mask: Bool[Tensor, "batch source"] | None = None,
+    lengths: Int[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, " batch"]:
     """Return the logarithm of the probability that a model gives to each target, in nats.
 
     Args:
         model: any translator, in evaluation mode.
         source: ids of the sources.
-        target: ids of the targets as ``greedy`` returns them: without ``BOS``, padded with ``PAD``.
+        target: ids of the targets as ``greedy`` returns them: without ``BOS``, and with ``PAD`` after ``EOS``. In a
+            target without ``EOS``, which was cut, every ``PAD`` counts as said.
         source_mask: True where the source has something; ids need none.
+        lengths: how many tokens of each target count, as in ``Beams``. Give them where targets without ``EOS``
+            are padded.
+
+    Raises:
+        ValueError: if the target does not go with the source, an id or a length is out of range, or the model says
+            NaN, plus infinity or nothing but minus infinity.
+        TypeError: if ids or lengths are not whole numbers of dtype int64.
     """
-    check_target(target, source)
+    check_target(target, source, "target")
+    n = target.shape[1]
+    said = _said(target) if lengths is None else _up_to(lengths, target)
     first = model.first_token(source, source_mask)[:, None]
     target_in = torch.cat([first, target[:, :-1]], dim=1)
     more = () if source_mask is None else (source_mask,)
     logits = model(source, target_in, *more)
-    log_probs: Tensor = logits.log_softmax(-1).gather(-1, target[..., None])[..., 0]
-    return log_probs.masked_fill(~_said(target), 0.0).sum(1)
+    check_ids(logits.shape[-1], target=target)
+    for step in range(n):
+        check_logits(logits[:, step], f" at step {step + 1}", ~said[:, step])
+    log_probs = logits.log_softmax(-1, dtype=_wide(logits.dtype))
+    log_probs = log_probs.gather(-1, target[..., None])[..., 0]
+    total: Tensor = log_probs.masked_fill(~said, 0.0).sum(1)
+    return total
 
 
-def _said(ids: Int[Tensor, "*batch target"]) -> Bool[Tensor, "*batch target"]:
-    """Tell what a model said from the padding behind it; a ``PAD`` with something behind it was said."""
-    return (ids != PAD).flip(-1).cumsum(-1).flip(-1) > 0
+def _said(ids: Int[Tensor, "batch target"]) -> Bool[Tensor, "batch target"]:
+    """Tell what a model said from the padding behind it; there is padding only behind an ``EOS``."""
+    has_more = (ids != PAD).flip(-1).cumsum(-1).flip(-1) > 0
+    return has_more | ~(ids == EOS).any(-1, keepdim=True)
+
+
+def _up_to(
+    lengths: Int[Tensor, " batch"], ids: Int[Tensor, "batch target"]
+) -> Bool[Tensor, "batch target"]:
+    n = ids.shape[1]
+    check_ids(n + 1, lengths=lengths)
+    if lengths.shape != ids.shape[:1]:
+        raise ValueError(
+            f"lengths must have shape (batch,), ({len(ids)},), got {tuple(lengths.shape)}"
+        )
+    return torch.arange(n, device=ids.device) < lengths[:, None]
 
 
 class Cached(Translator):
@@ -261,7 +376,9 @@ class Cached(Translator):
         model: a translator that writes with blocks; its weights are shared.
 
     Raises:
-        TypeError: if it is no ``BlockTranslator``, or decodes in a way of its own.
+        TypeError: if it is no ``BlockTranslator``; or if it, its decoder, a block or an attention has a way of its own
+            to read all tokens at once (``decode``, ``step``, ``forward``, ``follow``, a hook), which a cache would
+            not see. A block with a ``forward`` of its own may have a ``step`` of its own too, made for a cache.
 
     References:
         Shazeer 2019, arXiv:1911.02150, section 2.4.
@@ -273,11 +390,7 @@ class Cached(Translator):
             raise TypeError(
                 f"only a BlockTranslator has keys and values to keep, got {type(model).__name__}"
             )
-        if type(model).decode not in (BlockTranslator.decode, TransformerTranslator.decode):
-            raise TypeError(
-                "a model is cached by its blocks, so it must decode as BlockTranslator does, "
-                f"got {type(model).__name__} with a decode of its own"
-            )
+        _check_cacheable(model)
         self.model = model
         self.training = model.training
 
@@ -288,6 +401,15 @@ class Cached(Translator):
     ) -> None:
         """Reject a source that the model cannot read."""
         self.model.check_source(source, source_mask)
+
+    def memory_of(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+        target_in: Int[Tensor, "batch target"] | None = None,
+    ) -> Memory:
+        """Check and encode as the model does."""
+        return self.model.memory_of(source, source_mask, target_in)
 
     def encode(
         self,
@@ -316,7 +438,12 @@ class Cached(Translator):
         return logits
 
     def start(self, memory: Memory) -> State:
-        """Keep the keys and values of the memory for every block, and of no target token yet."""
+        """Keep the keys and values of the memory for every block, and of no target token yet.
+
+        Raises:
+            TypeError: if the model has been given a way of its own since, see ``Cached``.
+        """
+        _check_cacheable(self.model)
         return self.model.decoder.start(memory)
 
     def step(
@@ -328,3 +455,47 @@ class Cached(Translator):
         x, state = self.model.decoder.step(x, state, memory)
         logits: Tensor = self.model.readout(x)
         return logits[:, 0], state
+
+
+def _check_cacheable(model: BlockTranslator) -> None:
+    """Check that a model says the same token by token as all at once: nobody has changed only one of the two."""
+    name = type(model).__name__
+
+    def has(method: str, *kinds: type) -> bool:
+        found = getattr(model, method)
+        return getattr(found, "__func__", found) in [getattr(kind, method) for kind in kinds]
+
+    if not has("decode", BlockTranslator, TransformerTranslator):
+        raise TypeError(
+            "a model is cached by its blocks, so it must decode as BlockTranslator does, "
+            f"got {name} with a decode of its own"
+        )
+    of_its_own = [method for method in ("start", "step") if not has(method, BlockTranslator)]
+    if has("decode", TransformerTranslator):  # it embeds without embed_target
+        of_its_own += [m for m in ("_embed", "embed_target") if not has(m, TransformerTranslator)]
+    if of_its_own:
+        raise TypeError(
+            "a model is cached by its blocks, so it must read one token as BlockTranslator does, "
+            f"got {name} with {' and '.join(of_its_own)} of its own"
+        )
+    _check_twins("decoder", model.decoder, ("follow", "forward"))
+    for block in model.decoder.blocks:
+        _check_twins("block", block, ("forward",))
+        for attention in ("self_attention", "cross_attention"):
+            part = getattr(block, attention, None)
+            if part is not None and (
+                definer(part, "forward") is not MultiHeadAttention or is_hooked(part)
+            ):
+                raise TypeError(
+                    f"the {attention} of a cached model must have the forward of MultiHeadAttention, and no hook: "
+                    f"a cache calls its parts; got {type(part).__name__}"
+                )
+
+
+def _check_twins(what: str, part: nn.Module, at_once: tuple[str, ...]) -> None:
+    """Check that who says last how all tokens are read also says last how one is."""
+    if definer(part, *at_once) is not definer(part, "start", "step") or is_hooked(part):
+        raise TypeError(
+            f"each {what} of a cached model must read one token as it reads all: a {' or '.join(at_once)} of its own "
+            f"needs a step of its own, and there must be no hook; got {type(part).__name__}"
+        )

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minattn.alignment import masked_softmax, weighted_sum
+from minattn.checks import check_sizes
 from minattn.masks import Mask, to_bool, to_sdpa
-from minattn.seam import Attend, check_sizes, check_widths
+from minattn.seam import Attend, check_widths
 
 Array = np.ndarray
 

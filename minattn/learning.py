@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from minattn.checkpoints import check_names, load_checkpoint, save_checkpoint
+from minattn.checks import check_sizes
 from minattn.display import Progress
 from minattn.schedules import Constant, Schedule
-from minattn.seam import check_sizes
 from minattn.training import Losses, seeded
 
 

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from minattn.checks import check_sizes
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
-from minattn.seam import Attend, Positions, check_sizes
+from minattn.seam import Attend, Positions
 
 
 def sinusoidal(

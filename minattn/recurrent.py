@@ -1,15 +1,24 @@
 """A recurrent encoder and decoder (chapter 1), with a place for an ``attend`` between them (chapter 2)."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from minattn.checks import check_dropout, check_sizes
+from minattn.masks import Mask, to_bool
 from minattn.seam import Attend
-from minattn.translation import Memory, State, Translator
-from minattn.vocabulary import token_mask
+from minattn.translation import (
+    Memory,
+    State,
+    Table,
+    Translator,
+    definer,
+    is_hooked,
+    tokens_of,
+)
 
 
 def gru_step(
@@ -58,7 +67,7 @@ def final_state(
     query: Float[Tensor, "batch queries d_query"],
     key: Float[Tensor, "batch keys d_key"],
     value: Float[Tensor, "batch keys d_value"],
-    mask: Bool[Tensor, "batch #queries keys"] | None = None,
+    mask: Mask = None,
 ) -> Float[Tensor, "batch queries d_value"]:
     """Give every query the value at the last allowed position: one fixed context vector.
 
@@ -68,7 +77,11 @@ def final_state(
         query: read for its length only.
         key: not read.
         value: the states of an encoder that reads forwards.
-        mask: True where a position is allowed; a query that has none gets zeros.
+        mask: True where a position is allowed, or a description; a query that has none gets zeros.
+
+    Raises:
+        ValueError: if there are not three axes, or the mask does not fit.
+        TypeError: if the mask is not bool.
 
     References:
         Cho et al. 2014, arXiv:1406.1078; Sutskever et al. 2014, arXiv:1409.3215.
@@ -78,10 +91,17 @@ def final_state(
     >>> final_state(torch.zeros(1, 1, 5), value, value, mask)
     tensor([[[2.]]])
     """
+    if query.ndim != 3 or value.ndim != 3:
+        raise ValueError(
+            "query and value need shapes (batch, queries, d_query) and (batch, keys, d_value), "
+            f"got {tuple(query.shape)} and {tuple(value.shape)}"
+        )
     batch, n_queries, n_keys = query.shape[0], query.shape[1], value.shape[1]
     if mask is None:
         return value[:, -1:].expand(batch, n_queries, -1)
-    positions = torch.arange(1, n_keys + 1, device=value.device) * mask  # 0 where not allowed
+    allowed = to_bool(mask, (batch, n_queries, n_keys), value.device)
+    allowed = allowed.expand(batch, allowed.shape[-2], n_keys)
+    positions = torch.arange(1, n_keys + 1, device=value.device) * allowed  # 0 where not allowed
     last, index = positions.max(dim=-1)  # (batch, queries or 1)
     picked = value.gather(1, index[..., None].expand(-1, -1, value.shape[-1]))
     return torch.where((last > 0)[..., None], picked, 0.0).expand(batch, n_queries, -1)
@@ -98,10 +118,22 @@ class FinalStates(nn.Module):
         query: Float[Tensor, "batch queries d_query"],
         key: Float[Tensor, "batch keys d_key"],
         value: Float[Tensor, "batch keys d_value"],
-        mask: Bool[Tensor, "batch #queries keys"] | None = None,
+        mask: Mask = None,
     ) -> Float[Tensor, "batch queries d_value"]:
-        """Read the two halves of the value where each is complete; see ``final_state``."""
+        """Read the two halves of the value where each is complete; see ``final_state``.
+
+        Raises:
+            ValueError: if the width of the value is odd, or as in ``final_state``.
+            TypeError: if the mask is not bool.
+        """
+        if value.shape[-1] % 2:
+            raise ValueError(
+                f"two directions share d_value evenly, so it must be even, got {value.shape[-1]}"
+            )
         forwards, backwards = value.chunk(2, dim=-1)
+        if mask is not None:
+            shape = (*query.shape[:-1], value.shape[-2])
+            mask = to_bool(mask, shape, value.device)
         flipped = None if mask is None else mask.flip(-1)
         last = final_state(query, key, forwards, mask)
         first = final_state(query, key, backwards.flip(1), flipped)
@@ -129,15 +161,12 @@ class Encoder(nn.Module):
 
     def __init__(self, vocab_size: int, d_model: int, bidirectional: bool = False) -> None:
         super().__init__()
-        if vocab_size < 1 or d_model < 1:
-            raise ValueError(
-                f"sizes must be at least 1, got vocab_size {vocab_size}, d_model {d_model}"
-            )
+        check_sizes(vocab_size=vocab_size, d_model=d_model)
         if bidirectional and d_model % 2:
             raise ValueError(
                 f"two directions share d_model evenly, so it must be even, got {d_model}"
             )
-        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.embedding = Table(vocab_size, d_model, "source")
         self.gru = nn.GRU(
             d_model,
             d_model // 2 if bidirectional else d_model,
@@ -151,7 +180,7 @@ class Encoder(nn.Module):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Memory:
         """Encode ids padded with ``PAD``; states at padded positions are zero."""
-        mask = token_mask(source) if source_mask is None else source_mask
+        mask = tokens_of(source, source_mask)
         packed = nn.utils.rnn.pack_padded_sequence(
             self.embedding(source), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )
@@ -202,17 +231,19 @@ class RecurrentTranslator(Translator):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if target_vocab_size < 1:
-            raise ValueError(f"sizes must be at least 1, got target_vocab_size {target_vocab_size}")
+        check_sizes(
+            source_vocab_size=source_vocab_size,
+            target_vocab_size=target_vocab_size,
+            d_model=d_model,
+        )
         if attends not in ("before", "after"):
             raise ValueError(f"attends must be 'before' or 'after', got {attends!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        check_dropout(dropout=dropout)
         self.encoder = Encoder(source_vocab_size, d_model, bidirectional)
         self.attend = attend
         self.attends = attends
         self.bidirectional = bidirectional
-        self.embedding = nn.Embedding(target_vocab_size, d_model)
+        self.embedding = Table(target_vocab_size, d_model, "target_in")
         self.bridge = nn.Linear(d_model, d_model)
         self.gru = nn.GRU(
             2 * d_model if attends == "before" else d_model, d_model, batch_first=True
@@ -256,7 +287,12 @@ class RecurrentTranslator(Translator):
         target_in: Int[Tensor, "batch target"],
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
-        """Return the logits under teacher forcing; all steps at once where no context waits for a state."""
+        """Return the logits under teacher forcing; all steps at once where no context waits for a state.
+
+        A subclass with a ``step`` of its own is asked step by step.
+        """
+        if definer(self, "step") is not RecurrentTranslator:
+            return super().forward(source, target_in, source_mask)
         memory = self.memory_of(source, source_mask, target_in)
         (first,) = self.start(memory)
         x = self.embedding(target_in)
@@ -278,8 +314,9 @@ class RecurrentTranslator(Translator):
     ) -> tuple[Float[Tensor, "batch target d_model"], Float[Tensor, "batch target d_model"]]:
         """Attend before every step; return all states and all contexts."""
         attend = partial(self._context, memory=memory)
-        if hasattr(self.attend, "over"):  # what the keys need is done once, not at every step
-            attend = self.attend.over(memory.states, memory.states, memory.mask[:, None])
+        over: Any = getattr(self.attend, "over", None)
+        if over is not None and _is_its_own(self.attend):  # what the keys need is done once
+            attend = over(memory.states, memory.states, memory.mask[:, None])
         states, contexts = [], []
         for token in x.unbind(1):
             contexts.append(attend(state[:, None])[:, 0])
@@ -304,3 +341,13 @@ class RecurrentTranslator(Translator):
         combined = torch.tanh(self.combine(torch.cat([state, context], dim=-1)))
         logits: Tensor = self.out_proj(self.dropout(combined))
         return logits
+
+
+def _is_its_own(attend: Attend) -> bool:
+    """Say whether ``over`` does what a call does: it was not left behind when somebody changed the call."""
+    if isinstance(attend, nn.Module) and is_hooked(attend):
+        return False
+    places = (attend, *type(attend).__mro__)
+    called = definer(attend, "forward" if isinstance(attend, nn.Module) else "__call__")
+    owner = definer(attend, "over")
+    return owner is not None and places.index(owner) <= places.index(called)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minattn.seam import check_sizes
+from minattn.checks import check_sizes
 
 Schedule = Callable[[int], float]
 """Takes the number of steps already done and returns the share of the highest learning rate, 0 to 1."""

@@ -16,17 +16,6 @@ Positions = Callable[[Tensor], Tensor]
 """Takes token vectors (batch, seq, d_model) and returns them with their places marked."""
 
 
-def check_sizes(**sizes: int) -> None:
-    """Check that every size is at least 1.
-
-    Raises:
-        ValueError: naming the first that is not.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-
-
 def check_widths(*shapes: Sequence[int]) -> tuple[int, ...]:
     """Check the shapes of query, key and value; return the leading axes they have together."""
     query, key, value = (tuple(shape) for shape in shapes)

@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from minattn.checks import check_sizes
 from minattn.dot_product import DotProductAttention, fused_attend
 from minattn.masks import CAUSAL, Mask, Padding
-from minattn.seam import Attend, Positions, check_sizes
+from minattn.seam import Attend, Positions
 from minattn.translation import Memory, State, Translator, check_ids
 from minattn.vocabulary import token_mask
 

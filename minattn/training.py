@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from minattn.checks import check_sizes
 from minattn.display import Progress
-from minattn.seam import check_sizes
 from minattn.tasks.base import Example, Task
 from minattn.translation import Decode, Translator, greedy, translate
 from minattn.vocabulary import PAD, Batch

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from minattn.checks import check_dropout, check_finite, check_sizes
 from minattn.dot_product import fused_attend
 from minattn.masks import CAUSAL, Mask, Padding
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions, placed
-from minattn.seam import Attend, Positions, check_sizes
+from minattn.seam import Attend, Positions
 from minattn.torch_twins import (
     DECODER_NORMS,
     ENCODER_NORMS,
@@ -25,8 +26,7 @@ from minattn.torch_twins import (
     settings_for_torch,
     settings_of_torch,
 )
-from minattn.translation import Memory, State, Translator
-from minattn.vocabulary import token_mask
+from minattn.translation import Memory, State, Table, Translator, definer, tokens_of
 
 Activation = Callable[[Tensor], Tensor]
 Norm = Literal["pre", "post"]
@@ -99,8 +99,7 @@ class Residual(nn.Module):
         check_sizes(d_model=d_model)
         if norm not in ("pre", "post"):
             raise ValueError(f"norm must be 'pre' or 'post', got {norm!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        check_dropout(dropout=dropout)
         self.place = norm
         self.norm = nn.LayerNorm(d_model, bias=bias)
         self.dropout = nn.Dropout(dropout)
@@ -511,7 +510,7 @@ class BlockTranslator(Translator):
         self, target_in: Int[Tensor, "batch target"], memory: Memory
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits after every target token, each given those before it and the memory."""
-        x = self.embed_target(target_in, self.decoder.place(memory))
+        x = self._embedded("target_in", target_in, self.decoder.place(memory))
         logits: Tensor = self.readout(self.decoder.follow(x, memory))
         return logits
 
@@ -523,10 +522,14 @@ class BlockTranslator(Translator):
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits under teacher forcing, all steps at once.
 
+        A subclass with a ``start`` or ``step`` of its own is asked step by step.
+
         Raises:
             ValueError: if the batch or a sequence is empty, or the two batches differ.
             TypeError: if the target is not of whole numbers of dtype int64.
         """
+        if definer(self, "start", "step") is not BlockTranslator:
+            return super().forward(source, target_in, source_mask)
         return self.decode(target_in, self.memory_of(source, source_mask, target_in))
 
     def start(self, memory: Memory) -> State:
@@ -539,6 +542,17 @@ class BlockTranslator(Translator):
         """Read one more token, and all those before it again."""
         tokens = torch.cat([state[0], token[:, None]], dim=1)
         return self.decode(tokens, memory)[:, -1], (tokens,)
+
+    def _embedded(
+        self, name: str, ids: Int[Tensor, "batch seq"], place: int | Int[Tensor, " batch"] = 0
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """Embed, and name the ids if a subclass's own table has no row for one."""
+        try:
+            return self.embed_target(ids, place)
+        except IndexError as error:
+            raise ValueError(
+                f"{name} must hold ids that embed_target knows, got {int(ids.min())} to {int(ids.max())}"
+            ) from error
 
 
 class PromptTranslator(BlockTranslator):
@@ -556,12 +570,12 @@ class PromptTranslator(BlockTranslator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Memory:
         """Embed the prompt without its last token; padding comes to stand before the tokens."""
-        tokens = token_mask(source) if source_mask is None else source_mask
+        tokens = tokens_of(source, source_mask)
         n = tokens.sum(1, keepdim=True) - 1  # of each row
         columns = torch.arange(source.shape[1] - 1, device=source.device)
         # The last of them stands right before the target, as distances between tokens ask for.
         order = (columns + n) % max(1, len(columns))
-        x = self.embed_target(source[:, :-1])
+        x = self._embedded("source", source[:, :-1])
         x = x.gather(1, order[..., None].expand_as(x))
         return Memory(x, (columns < n).gather(1, order))
 
@@ -577,6 +591,10 @@ class PromptTranslator(BlockTranslator):
             ValueError: if the batch or a sequence is empty, or the two batches differ.
             TypeError: if ids are not whole numbers of dtype int64.
         """
+        if definer(self, "start", "step") is not BlockTranslator:
+            first = self.first_token(source, source_mask)[:, None]
+            target_in = torch.cat([first, target_in[:, 1:]], dim=1)
+            return Translator.forward(self, source, target_in, source_mask)
         memory = self.memory_of(source, source_mask, target_in)
         first = self.first_token(source, source_mask)[:, None]
         return self.decode(torch.cat([first, target_in[:, 1:]], dim=1), memory)
@@ -587,7 +605,7 @@ class PromptTranslator(BlockTranslator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Int[Tensor, " batch"]:
         """Return the last token of every prompt."""
-        tokens = token_mask(source) if source_mask is None else source_mask
+        tokens = tokens_of(source, source_mask)
         return source.gather(1, tokens.sum(1, keepdim=True) - 1)[:, 0]
 
 
@@ -623,6 +641,12 @@ class TransformerTranslator(BlockTranslator):
     torch.Size([1, 2, 40])
     """
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Let a subclass with an ``embed_target`` of its own decode by it; ``decode`` here embeds without."""
+        super().__init_subclass__(**settings)
+        if "embed_target" in vars(cls) and cls.decode is TransformerTranslator.decode:
+            cls.decode = BlockTranslator.decode  # type: ignore[method-assign]
+
     def __init__(
         self,
         source_vocab_size: int,
@@ -645,6 +669,8 @@ class TransformerTranslator(BlockTranslator):
             target_vocab_size=target_vocab_size,
             n_layers=n_layers,
         )
+        if embedding_scale is not None:
+            check_finite(embedding_scale=embedding_scale)
         block: dict[str, Any] = {
             "d_model": d_model,
             "n_heads": n_heads,
@@ -663,8 +689,8 @@ class TransformerTranslator(BlockTranslator):
         self.decoder = TransformerDecoder(
             (DecoderBlock(**block) for _ in range(n_layers)), last_norm()
         )
-        self.source_embedding = nn.Embedding(source_vocab_size, d_model)
-        self.target_embedding = nn.Embedding(target_vocab_size, d_model)
+        self.source_embedding = Table(source_vocab_size, d_model, "source")
+        self.target_embedding = Table(target_vocab_size, d_model, "target_in")
         for table in (self.source_embedding, self.target_embedding):
             nn.init.normal_(table.weight, std=1 / math.sqrt(d_model))
         self.embedding_scale = math.sqrt(d_model) if embedding_scale is None else embedding_scale
@@ -680,7 +706,7 @@ class TransformerTranslator(BlockTranslator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Memory:
         """Let the source attend to itself."""
-        tokens = token_mask(source) if source_mask is None else source_mask
+        tokens = tokens_of(source, source_mask)
         x = self._embed(self.source_embedding, source)
         return Memory(self.encoder(x, Padding(tokens)), tokens)
 

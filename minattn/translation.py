@@ -1,7 +1,8 @@
 """The one interface of everything that translates a sequence, and the translation that needs no more than it."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from minattn.seam import check_sizes
+from minattn import checks
+from minattn.checks import check_floats, check_sizes, check_tensors
 from minattn.tasks.base import Example, Task
-from minattn.vocabulary import BOS, EOS, PAD
+from minattn.vocabulary import BOS, EOS, PAD, token_mask
 
 
 class Memory(NamedTuple):
@@ -116,6 +118,60 @@ class Translator(nn.Module, ABC):
         return torch.stack(logits, dim=1)
 
 
+class Table(nn.Embedding):
+    """A table of embeddings that says which id it has no row for; else it is torch's.
+
+    Args:
+        n_ids: how many rows.
+        d_model: width of a row.
+        name: what the ids are called in an error.
+    """
+
+    def __init__(self, n_ids: int, d_model: int, name: str) -> None:
+        super().__init__(n_ids, d_model)
+        self.ids = name
+
+    def forward(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch d_model"]:
+        """Look ids up.
+
+        Raises:
+            ValueError: if there is no row for an id.
+            TypeError: if the ids are no tensor of dtype int64.
+        """
+        checks.check_ids(self.num_embeddings, **{self.ids: ids})
+        return super().forward(ids)
+
+    def _get_name(self) -> str:
+        return "Embedding"
+
+
+def tokens_of(
+    source: Shaped[Tensor, "batch source *features"],
+    source_mask: Bool[Tensor, "batch source"] | None,
+) -> Bool[Tensor, "batch source"]:
+    """Say where a source has something: as its mask says, or where an id is not ``PAD``.
+
+    Raises:
+        ValueError: if the mask does not fit.
+        TypeError: if the mask is no bool tensor, or there is none and the source no ids.
+    """
+    if source_mask is None:
+        return token_mask(source)
+    check_source_mask(source, source_mask)
+    return source_mask
+
+
+def definer(thing: object, *methods: str) -> object:
+    """Say who defines one of some methods: the thing itself, or the first of its classes that does; or None."""
+    places = (thing, *type(thing).__mro__)
+    return next((place for place in places if {*methods} & {*getattr(place, "__dict__", ())}), None)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Say whether calling a module does more than its ``forward``."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 def check_ids(
     source: Tensor, target_in: Tensor | None = None, source_mask: Tensor | None = None
 ) -> None:
@@ -163,8 +219,8 @@ def check_vectors(source: Tensor, d_source: int, source_mask: Tensor | None = No
         ValueError: if the shape is another one or empty, a number is not finite, or the mask does not fit.
         TypeError: if the numbers are not of a floating-point dtype.
     """
-    if not source.is_floating_point():
-        raise TypeError(f"source must hold floating-point numbers, got {source.dtype}")
+    check_sizes(d_source=d_source)
+    check_floats(source=source)
     if source.ndim != 3 or 0 in source.shape or source.shape[-1] != d_source:
         raise ValueError(
             f"source must have shape (batch, length, {d_source}), no axis 0, got {tuple(source.shape)}"
@@ -183,36 +239,75 @@ def check_source_mask(source: Tensor, source_mask: Tensor) -> None:
         ValueError: if its shape is another one, or a row has nothing.
         TypeError: if it is not bool.
     """
-    if source_mask.dtype != torch.bool:
+    if not isinstance(source_mask, Tensor) or source_mask.dtype != torch.bool:
+        is_tensor = isinstance(source_mask, Tensor)
         raise TypeError(
-            f"source_mask must be bool, True where the source has something, got {source_mask.dtype}"
+            "source_mask must be bool, a tensor that is True where the source has something, "
+            f"got {source_mask.dtype if is_tensor else type(source_mask).__name__}"
         )
     if source_mask.shape != source.shape[:2]:
         raise ValueError(
             f"source_mask must have the shape (batch, length) of the source, {tuple(source.shape[:2])}, "
             f"got {tuple(source_mask.shape)}"
         )
-    if not bool(source_mask.any(1).all()):
+    if not source_mask.is_meta and not bool(source_mask.any(1).all()):
         row = int(source_mask.any(1).int().argmin())
         raise ValueError(f"every source needs at least one place, got only padding in row {row}")
 
 
-def check_target(target_in: Tensor, source: Tensor) -> None:
+def check_target(target_in: Tensor, source: Tensor, name: str = "target_in") -> None:
     """Reject ids of a target that do not go with a source.
 
     Raises:
         ValueError: if the batch or a target is empty, or the two batches differ.
         TypeError: if the ids are not whole numbers of dtype int64.
     """
-    _check_ids("target_in", target_in)
+    check_tensors(source=source)
+    _check_ids(name, target_in)
     if len(source) != len(target_in):
         raise ValueError(
-            "source and target_in must have the same batch size, "
+            f"source and {name} must have the same batch size, "
             f"got {tuple(source.shape)} and {tuple(target_in.shape)}"
         )
 
 
+def check_logits(
+    logits: Float[Tensor, "*rows vocab"],
+    where: str = "",
+    unread: Bool[Tensor, "*rows"] | None = None,
+    axes: tuple[str, ...] = ("row", "place"),
+) -> None:
+    """Reject logits that say nothing: a token would be chosen from them all the same.
+
+    Minus infinity forbids a token, and one at least must be left.
+
+    Args:
+        logits: of any number of rows.
+        where: is added to an error, such as " at step 3".
+        unread: True for rows from which nothing is chosen; these may hold anything.
+        axes: what the axes before the vocabulary are called in an error.
+
+    Raises:
+        ValueError: if a logit is NaN or plus infinity, or a row has nothing but minus infinity.
+    """
+    largest = logits.amax(-1)  # NaN if one is
+    bad = ~largest.isfinite()
+    if unread is not None:
+        bad = bad & ~unread
+    if not bool(bad.any()):
+        return
+    row = bad.nonzero()[0].tolist()
+    found = largest[tuple(row)].item()
+    if found == -math.inf:
+        rule, got = "allow at least one token", "only minus infinity"
+    else:
+        rule, got = "not be NaN or plus infinity", "NaN" if math.isnan(found) else "infinity"
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, row, strict=False))
+    raise ValueError(f"the logits must {rule}, got {got}{where}{' in ' if place else ''}{place}")
+
+
 def _check_ids(name: str, ids: Tensor) -> None:
+    check_tensors(**{name: ids})
     if ids.dtype != torch.int64:
         raise TypeError(f"{name} must hold ids of dtype torch.int64, got {ids.dtype}")
     if ids.ndim != 2 or 0 in ids.shape:
@@ -242,7 +337,9 @@ def write(
         The ids of the target without ``BOS``; each row ends with ``EOS`` where the model said so, then ``PAD``.
 
     Raises:
-        ValueError: if ``max_length`` is below 1 or the source is empty.
+        ValueError: if ``max_length`` is below 1, the source is empty, the model says NaN, plus infinity or nothing
+            but minus infinity, or a chosen id is outside the vocabulary.
+        TypeError: if what is chosen is no tensor of ids.
     """
     check_sizes(max_length=max_length)
     memory = model.memory_of(source, source_mask)
@@ -250,14 +347,31 @@ def write(
     token = model.first_token(source, source_mask)
     finished = torch.zeros_like(token, dtype=torch.bool)
     out = []
-    for _ in range(max_length):
+    for step in range(1, max_length + 1):
         logits, state = model.step(token, state, memory)
-        token = choose(logits).masked_fill(finished, PAD)
+        check_logits(logits, f" at step {step}", unread=finished)
+        token = _chosen(choose(logits), finished, logits.shape[-1])
         out.append(token)
         finished = finished | (token == EOS)
         if bool(finished.all()):
             break
     return torch.stack(out, dim=1)
+
+
+def _chosen(
+    token: Int[Tensor, " batch"], finished: Bool[Tensor, " batch"], n_ids: int
+) -> Int[Tensor, " batch"]:
+    """Check what was chosen, and leave nothing of it where a row has ended."""
+    name = "what choose returns"
+    check_tensors(**{name: token})
+    if token.shape != finished.shape:
+        raise ValueError(
+            f"{name} must have shape (batch,), {tuple(finished.shape)}, got {tuple(token.shape)}"
+        )
+    if token.dtype == torch.int64:
+        token = token.masked_fill(finished, PAD)
+    checks.check_ids(n_ids, **{name: token})
+    return token
 
 
 def greedy(
@@ -277,7 +391,7 @@ Decode = Callable[[Translator, Tensor, int], Tensor]
 def translate(
     model: Translator,
     task: Task,
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     max_length: int = 50,
     decode: Decode = greedy,
 ) -> list[list[str]]:
@@ -291,9 +405,10 @@ def translate(
         decode: how to write; greedily if not given.
 
     Raises:
-        ValueError: if there is no example.
+        ValueError: if there is no example, or what ``decode`` returns has another shape or other ids.
+        TypeError: if what ``decode`` returns is no tensor of ids.
     """
-    batch = task.batch(examples)
+    batch = task.batch(list(examples))
     if batch.source_mask is not None:
         decode = partial(decode, source_mask=batch.source_mask)  # type: ignore[call-arg]
     was_training = model.training
@@ -302,4 +417,9 @@ def translate(
         ids = decode(model, batch.source, max_length)
     finally:
         model.train(was_training)
+    _check_ids("what decode returns", ids)
+    if len(ids) != len(batch):
+        raise ValueError(
+            f"what decode returns must have one row for each of {len(batch)} examples, got {len(ids)}"
+        )
     return [task.target.decode(row) for row in ids.tolist()]

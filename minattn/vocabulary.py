@@ -1,12 +1,15 @@
 """Tokens and ids: a vocabulary, padding, and batches of sentence pairs."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
+
+from minattn.checks import check_sizes, check_tensors
 
 PAD, BOS, EOS = 0, 1, 2
 """Ids of the three special tokens, the same in every vocabulary."""
@@ -26,6 +29,7 @@ class Vocabulary:
 
     Raises:
         ValueError: if there is no token, or if one is empty or has the name of a special token.
+        TypeError: if one is no string.
 
     >>> vocabulary = Vocabulary(["drei", "und", "zwanzig"])
     >>> vocabulary.encode(["drei", "zwanzig"])
@@ -35,9 +39,16 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        ordinary = list(dict.fromkeys(tokens))
-        if not ordinary:
+        tokens = list(tokens)
+        if not tokens:
             raise ValueError("a vocabulary needs at least one token, got none")
+        for token in tokens:
+            if not isinstance(token, str):
+                raise TypeError(
+                    f"a token is a non-empty string that is none of {SPECIALS}, got {token!r} "
+                    f"of type {type(token).__name__}"
+                )
+        ordinary = list(dict.fromkeys(tokens))
         for token in ordinary:
             if not token or token in SPECIALS:
                 raise ValueError(
@@ -55,44 +66,47 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} tokens: {' '.join(self.tokens[3:7])} ...)"
 
-    def encode(self, tokens: Sequence[str]) -> list[int]:
+    def encode(self, tokens: Iterable[str]) -> list[int]:
         """Turn tokens into ids; no special token is added.
 
         Raises:
-            ValueError: if a token is not in the vocabulary.
+            ValueError: if a token is not in the vocabulary, or a string is given instead of its tokens.
         """
         if isinstance(tokens, str):
             raise ValueError(
                 f"encode takes a list of tokens, got the string {tokens!r}; split it first"
             )
-        unknown = [token for token in tokens if token not in self._ids]
+        tokens = list(tokens)  # it is gone through twice, and an iterator can be read once
+        unknown = [t for t in tokens if not isinstance(t, str) or t not in self._ids]
         if unknown:
             raise ValueError(
                 f"every token must be in the vocabulary of {len(self)} tokens, got {unknown[0]!r}"
             )
         return [self._ids[token] for token in tokens]
 
-    def decode(self, ids: Sequence[int]) -> list[str]:
+    def decode(self, ids: Iterable[int]) -> list[str]:
         """Turn ids into tokens, up to the first end of sequence.
 
         A beginning in front and padding at the end are left out. Anywhere else they are kept as tokens, for
-        there a model has said something that it should not.
+        there a model has said something that it should not. So is padding before an end of sequence.
 
         Raises:
             ValueError: if an id is outside the vocabulary.
+            TypeError: if an id is no whole number.
         """
-        ids = list(ids)
+        ids = _whole(ids)
         for index in ids:
             if not 0 <= index < len(self):
                 raise ValueError(f"an id must be in 0..{len(self) - 1}, got {index}")
         if EOS in ids:
             ids = ids[: ids.index(EOS)]
-        while ids and ids[-1] == PAD:
-            ids.pop()
+        else:
+            while ids and ids[-1] == PAD:
+                ids.pop()
         return [self.tokens[index] for index in (ids[1:] if ids[:1] == [BOS] else ids)]
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> Int[Tensor, "batch seq"]:
+def pad(sequences: Iterable[Iterable[int]]) -> Int[Tensor, "batch seq"]:
     """Put sequences of ids into one rectangle, filled up at the end with ``PAD``.
 
     Args:
@@ -102,31 +116,59 @@ def pad(sequences: Sequence[Sequence[int]]) -> Int[Tensor, "batch seq"]:
         The ids, as long as the longest sequence.
 
     Raises:
-        ValueError: if there is no sequence, or an empty one.
+        ValueError: if there is no sequence, an empty one, or an id below 0.
+        TypeError: if an id is no whole number.
 
     >>> pad([[5, 6, 7], [8]])
     tensor([[5, 6, 7],
             [8, 0, 0]])
     """
-    if not sequences:
+    listed = [_whole(sequence) for sequence in sequences]
+    if not listed:
         raise ValueError("a batch needs at least one sequence, got none")
-    lengths = [len(sequence) for sequence in sequences]
+    lengths = [len(ids) for ids in listed]
     if min(lengths) == 0:
         raise ValueError(
             f"a sequence needs at least one id, got length 0 in row {lengths.index(0)}"
         )
+    least = min(map(min, listed))
+    if least < 0:
+        raise ValueError(f"an id must be at least 0, got {least}")
     longest = max(lengths)
-    rows = [[*sequence, *[PAD] * (longest - len(sequence))] for sequence in sequences]
+    rows = [[*ids, *[PAD] * (longest - len(ids))] for ids in listed]
     return torch.tensor(rows, dtype=torch.long)
 
 
 def token_mask(ids: Int[Tensor, "batch seq"]) -> Bool[Tensor, "batch seq"]:
     """Say where the real tokens are: True for a token, False for padding.
 
+    Raises:
+        TypeError: if the ids are no tensor of whole numbers.
+
     >>> token_mask(torch.tensor([[5, 2, 0]]))
     tensor([[ True,  True, False]])
     """
+    check_tensors(ids=ids)
+    if ids.is_floating_point():
+        raise TypeError(f"ids must be whole numbers, got {ids.dtype}")
     return ids != PAD
+
+
+def _whole(ids: Iterable[int]) -> list[int]:
+    """List ids, and hold that they are whole numbers: a float would be cut, and True is no id."""
+    found: list[Any] = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+    for place, index in enumerate(found):
+        if type(index) is int:
+            continue
+        try:
+            if isinstance(index, bool) or (isinstance(index, Tensor) and index.dtype == torch.bool):
+                raise TypeError
+            found[place] = operator.index(index)
+        except TypeError:
+            raise TypeError(
+                f"an id must be a whole number, got {index!r} of type {type(index).__name__}"
+            ) from None
+    return found
 
 
 @runtime_checkable
@@ -178,8 +220,13 @@ class Batch:
         return self._read().sum(1) + token_mask(self.target_in).sum(1)
 
     def parts(self, n: int) -> list[tuple["Batch", float]]:
-        """Cut into at most n parts; return each with its share of the target tokens."""
-        rows = torch.arange(len(self)).chunk(n)
+        """Cut into at most n parts; return each with its share of the target tokens.
+
+        Raises:
+            ValueError: if n is below 1.
+        """
+        check_sizes(n=n)
+        rows = torch.arange(len(self), device=self.source.device).chunk(n)
         counts = [int(token_mask(self.target_out[part]).sum()) for part in rows]
         return [
             (self.select(r), count / sum(counts)) for r, count in zip(rows, counts, strict=True)
@@ -204,7 +251,7 @@ class Batch:
         return Batch(source[:, :n_source], target_in, target_out, mask[:, :n_source])
 
 
-def make_batch(pairs: Sequence[SentencePair], source: Vocabulary, target: Vocabulary) -> Batch:
+def make_batch(pairs: Iterable[SentencePair], source: Vocabulary, target: Vocabulary) -> Batch:
     """Encode and pad sentence pairs.
 
     Args:
@@ -213,21 +260,31 @@ def make_batch(pairs: Sequence[SentencePair], source: Vocabulary, target: Vocabu
         target: the vocabulary of the target language.
 
     Raises:
-        ValueError: if there is no pair, a sentence is empty or a token is unknown.
+        ValueError: if there is no pair, a sentence is empty, or a token is unknown or a special one.
 
     >>> german, english = Vocabulary(["drei", "und", "zwanzig"]), Vocabulary(["twenty", "three"])
     >>> batch = make_batch([Pair(["drei", "und", "zwanzig"], ["twenty", "three"])], german, english)
     >>> batch.source, batch.target_in, batch.target_out
     (tensor([[3, 4, 5, 2]]), tensor([[1, 3, 4]]), tensor([[3, 4, 2]]))
     """
+    sources: list[list[int]] = []
+    targets: list[list[int]] = []
     for row, pair in enumerate(pairs):
-        for side, tokens in (("source", pair.source), ("target", pair.target)):
-            if len(tokens) == 0:
+        for side, tokens, vocabulary, rows in (
+            ("source", pair.source, source, sources),
+            ("target", pair.target, target, targets),
+        ):
+            rows.append(vocabulary.encode(tokens))
+            if not rows[-1]:
                 raise ValueError(
                     f"a sentence needs at least one token, got length 0 as {side} of pair {row}"
                 )
-    sources = [source.encode(pair.source) for pair in pairs]
-    targets = [target.encode(pair.target) for pair in pairs]
+            special = next((i for i in rows[-1] if i < len(SPECIALS)), None)
+            if special is not None:  # padding inside would be taken for the end
+                raise ValueError(
+                    "a sentence must hold none of the special tokens, "
+                    f"got {SPECIALS[special]!r} in {side} of pair {row}"
+                )
     return Batch(
         source=pad([[*ids, EOS] for ids in sources]),
         target_in=pad([[BOS, *ids] for ids in targets]),

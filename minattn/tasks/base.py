@@ -1,12 +1,13 @@
 """The shape that every task has: examples with a gold alignment, split into training and held out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from minattn.checks import check_whole
 from minattn.vocabulary import Batch, Vocabulary, make_batch
 
 
@@ -20,6 +21,11 @@ class Example:
         alignment: for each target token the position of the source token it translates, or None where it
             has no counterpart.
         length: the length that accuracy is reported against (digits of a number, tokens of a list).
+
+    Raises:
+        ValueError: if the alignment has another length than the target or leads out of the source, or the length is
+            below 0.
+        TypeError: if a sentence is a string instead of its tokens, or a position or length no whole number.
     """
 
     source: tuple[str, ...]
@@ -28,11 +34,24 @@ class Example:
     length: int
 
     def __post_init__(self) -> None:
+        for side in ("source", "target", "alignment"):
+            given = getattr(self, side)
+            if isinstance(given, str):
+                raise TypeError(f"{side} must be a tuple of tokens, got the string {given!r}")
+            object.__setattr__(self, side, tuple(given))
+        check_whole(0, length=self.length)
         if len(self.alignment) != len(self.target):
             raise ValueError(
                 "an alignment has one entry per target token, "
                 f"got {len(self.alignment)} entries for {len(self.target)} tokens"
             )
+        for position in self.alignment:
+            if position is not None:
+                check_whole(0, position=position)
+                if position >= len(self.source):
+                    raise ValueError(
+                        f"an alignment must lead to one of {len(self.source)} source tokens, got {position}"
+                    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,11 @@ class Task:
     train: tuple[Example, ...] = field(repr=False)
     held_out: tuple[Example, ...] = field(repr=False)
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
+    def __post_init__(self) -> None:
+        for part in ("train", "held_out"):  # an iterator could be read once
+            object.__setattr__(self, part, tuple(getattr(self, part)))
+
+    def batch(self, examples: Iterable[Example]) -> Batch:
         """Encode and pad examples with the vocabularies of the task."""
         return make_batch(examples, self.source, self.target)
 
@@ -70,7 +93,20 @@ class Task:
         return found
 
 
-def gold_alignment(examples: Sequence[Example]) -> Int[Tensor, "batch target"]:
+def check_range(least: int, most: int, why: str = "", /, **numbers: int) -> None:
+    """Check that every number is whole and in a range.
+
+    Raises:
+        ValueError: naming the first that is not.
+        TypeError: naming the first that is no number.
+    """
+    for name, number in numbers.items():
+        check_whole(min(least, number) if type(number) is int else least, **{name: number})
+        if not least <= number <= most:
+            raise ValueError(f"{name} must be in {least}..{most}{why}, got {number}")
+
+
+def gold_alignment(examples: Iterable[Example]) -> Int[Tensor, "batch target"]:
     """Put the gold alignments of some examples into one rectangle.
 
     Returns:
@@ -80,6 +116,7 @@ def gold_alignment(examples: Sequence[Example]) -> Int[Tensor, "batch target"]:
     >>> gold_alignment([one])
     tensor([[2, 0]])
     """
+    examples = list(examples)
     if not examples:
         raise ValueError("a batch needs at least one example, got none")
     out = torch.full((len(examples), max(len(example.target) for example in examples)), -1)

@@ -6,12 +6,13 @@ to cross, and it is known from the digits: every word says one digit, or one pow
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 
 from num2words import num2words
 
-from minattn.tasks.base import Example, Task
+from minattn.checks import check_sizes, check_whole
+from minattn.tasks.base import Example, Task, check_range
 from minattn.vocabulary import Vocabulary
 
 MAX_DIGITS = 12
@@ -93,10 +94,7 @@ def number_example(number: int) -> Example:
     >>> example.alignment
     (0, 1, None, 4, 2)
     """
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 10**MAX_DIGITS:
-        raise ValueError(
-            f"a number must be a whole number in 1..{10**MAX_DIGITS - 1}, got {number!r}"
-        )
+    check_number(number)
     german, english = _spell(number, "de"), _spell(number, "en")
     position = {role: index for index, (_, role) in enumerate(german) if role is not None}
     return Example(
@@ -107,24 +105,33 @@ def number_example(number: int) -> Example:
     )
 
 
+def check_number(number: int) -> None:
+    """Check that a number has words here.
+
+    Raises:
+        ValueError: if it is outside 1 to 999,999,999,999 or not a whole number.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 10**MAX_DIGITS:
+        raise ValueError(
+            f"a number must be a whole number in 1..{10**MAX_DIGITS - 1}, got {number!r}"
+        )
+
+
 def draw_numbers(
     n_train: int, n_held_out_per_length: int, max_digits: int, seed: int
 ) -> tuple[list[int], list[int]]:
     """Draw the numbers of ``number_words``, which see: first those to train on, then those that are held out.
 
     Raises:
-        ValueError: if a count or ``max_digits`` is out of range.
+        ValueError: if a count, ``max_digits`` or the seed is out of range.
+        TypeError: if one is no whole number.
     """
-    if not 3 <= max_digits <= MAX_DIGITS:
-        raise ValueError(f"max_digits must be in 3..{MAX_DIGITS}, got {max_digits}")
-    if n_train < 1:
-        raise ValueError(f"n_train must be at least 1, got {n_train}")
-    if not 1 <= n_held_out_per_length <= 450:
-        raise ValueError(
-            "n_held_out_per_length must be in 1..450 (half of the 900 numbers with three digits), "
-            f"got {n_held_out_per_length}"
-        )
-    rng = random.Random(seed)
+    check_range(3, MAX_DIGITS, max_digits=max_digits)
+    check_sizes(n_train=n_train)
+    half = " (half of the 900 numbers with three digits)"
+    check_range(1, 450, half, n_held_out_per_length=n_held_out_per_length)
+    check_whole(0, seed=seed)
+    rng = random.Random(int(seed))
     held_out: list[int] = []
     for digits in range(3, max_digits + 1):
         held_out.extend(rng.sample(range(10 ** (digits - 1), 10**digits), n_held_out_per_length))
@@ -172,7 +179,7 @@ def number_words(
     )
 
 
-def read_number(words: Sequence[str]) -> int | None:
+def read_number(words: Iterable[str]) -> int | None:
     """Read a number written in English words.
 
     Args:
@@ -181,11 +188,17 @@ def read_number(words: Sequence[str]) -> int | None:
     Returns:
         The number; None if the words are not exactly how a number of 1 to 12 digits is written.
 
+    Raises:
+        TypeError: if one string is given instead of its words.
+
     >>> read_number(["three", "hundred", "and", "twenty", "one"])
     321
     >>> read_number(["twenty", "thirty"]) is None
     True
     """
+    if isinstance(words, str):
+        raise TypeError(f"words must be a list of words, got the string {words!r}; split it first")
+    words = tuple(words)  # an iterator can be read once
     total = group = 0
     for word in words:
         if word in _SMALL:
@@ -195,6 +208,6 @@ def read_number(words: Sequence[str]) -> int | None:
         elif word in _SCALES:
             total, group = total + group * _SCALES[word], 0
     number = total + group
-    if not 0 < number < 10**MAX_DIGITS or number_example(number).target != tuple(words):
+    if not 0 < number < 10**MAX_DIGITS or number_example(number).target != words:
         return None
     return number

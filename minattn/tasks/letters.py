@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minattn.tasks.base import Example, Task
+from minattn.checks import check_sizes, check_whole
+from minattn.tasks.base import Example, Task, check_range
 from minattn.vocabulary import Vocabulary
 
 Letters = tuple[str, ...]
@@ -119,6 +120,7 @@ def repetition(
     >>> example.target == example.source * 2, example.alignment
     (True, (0, 1, 2, 3, 0, 1, 2, 3))
     """
+    check_sizes(max_length=max_length, n_symbols=n_symbols)
     if max_length > n_symbols:
         raise ValueError(
             "no letter comes twice: max_length must be at most n_symbols, "
@@ -200,22 +202,19 @@ def _letter_task(
     seed: int,
 ) -> Task:
     """Draw lists of letters and answer each; the target language is the letters again if not given."""
+    check_whole(0, min_length=min_length, max_length=max_length)
     if not 1 <= min_length <= max_length:
         raise ValueError(
             f"lengths must satisfy 1 <= min_length <= max_length, got {min_length}, {max_length}"
         )
-    if not 2 <= n_symbols <= 26:
-        raise ValueError(f"n_symbols must be in 2..26, got {n_symbols}")
-    if n_train < 1:
-        raise ValueError(f"n_train must be at least 1, got {n_train}")
+    check_range(2, 26, n_symbols=n_symbols)
+    check_sizes(n_train=n_train)
     n_shortest = math.perm(n_symbols, min_length) if different else n_symbols**min_length
-    if not 1 <= n_held_out_per_length <= n_shortest // 2:
-        raise ValueError(
-            f"n_held_out_per_length must be in 1..{n_shortest // 2} (half of the "
-            f"{n_shortest if different else f'{n_symbols}**{min_length}'} shortest lists), "
-            f"got {n_held_out_per_length}"
-        )
-    rng = random.Random(seed)
+    lists = n_shortest if different else f"{n_symbols}**{min_length}"
+    half = f" (half of the {lists} shortest lists)"
+    check_range(1, n_shortest // 2, half, n_held_out_per_length=n_held_out_per_length)
+    check_whole(0, seed=seed)
+    rng = random.Random(int(seed))
     symbols = [chr(ord("a") + index) for index in range(n_symbols)]
 
     def draw(length: int) -> Letters:

@@ -9,6 +9,9 @@ from collections import defaultdict
 from importlib import resources
 from typing import NamedTuple
 
+from minattn.checks import check_whole
+from minattn.tasks.base import check_range
+
 MAX_HELD_OUT = 5
 """Only groups of at most so many sentences are held out: the others say one thing in many ways."""
 
@@ -52,12 +55,10 @@ def message_pairs(n_held_out_groups: int = 150, seed: int = 0) -> Messages:
         number, german, english = line.split("\t")
         groups[int(number)].append(Sentence(german, english))
     small = [number for number, sentences in groups.items() if len(sentences) <= MAX_HELD_OUT]
-    if not 1 <= n_held_out_groups <= len(small) // 2:
-        raise ValueError(
-            f"n_held_out_groups must be in 1..{len(small) // 2} (half of the {len(small)} groups of at most "
-            f"{MAX_HELD_OUT} sentences), got {n_held_out_groups}"
-        )
-    chosen = set(random.Random(seed).sample(small, n_held_out_groups))
+    half = f" (half of the {len(small)} groups of at most {MAX_HELD_OUT} sentences)"
+    check_range(1, len(small) // 2, half, n_held_out_groups=n_held_out_groups)
+    check_whole(0, seed=seed)
+    chosen = set(random.Random(int(seed)).sample(small, n_held_out_groups))
     return Messages(
         train=tuple(s for number, group in groups.items() if number not in chosen for s in group),
         held_out=tuple(s for number, group in groups.items() if number in chosen for s in group),

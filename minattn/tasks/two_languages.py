@@ -6,7 +6,13 @@ from functools import cache
 from num2words import num2words
 
 from minattn.tasks.base import Example, Task
-from minattn.tasks.german_numbers import MAX_DIGITS, draw_numbers, number_example, number_words
+from minattn.tasks.german_numbers import (
+    MAX_DIGITS,
+    check_number,
+    draw_numbers,
+    number_example,
+    number_words,
+)
 from minattn.vocabulary import Vocabulary
 
 TO_ENGLISH, TO_FRENCH = "<en>", "<fr>"
@@ -28,9 +34,13 @@ def _french_group(group: int, scale: int) -> tuple[str, ...]:
 def french_words(number: int) -> tuple[str, ...]:
     """Spell a number in French, cut at spaces and hyphens.
 
+    Raises:
+        ValueError: if the number is outside 1 to 999,999,999,999 or not a whole number.
+
     >>> french_words(97)
     ('quatre', 'vingt', 'dix', 'sept')
     """
+    check_number(number)
     groups = [(scale, number // 1000**scale % 1000) for scale in reversed(range(MAX_DIGITS // 3))]
     return tuple(word for scale, group in groups if group for word in _french_group(group, scale))
 

@@ -31,6 +31,7 @@ def test_attention_stands_on_its_seam_alone():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {name for name in loaded if name.startswith("minattn.")} == {
-        f"minattn.{name}" for name in ("alignment", "dot_product", "masks", "pointing", "seam")
+        f"minattn.{name}"
+        for name in ("alignment", "checks", "dot_product", "masks", "pointing", "seam")
     }
     assert "num2words" not in loaded

@@ -1,7 +1,9 @@
 import copy
 import itertools
 import math
+import sys
 from collections import Counter
+from decimal import Decimal, localcontext
 
 import pytest
 import torch
@@ -25,7 +27,16 @@ from minattn.multihead import MultiHeadAttention
 from minattn.positions import LearnedPositions, with_rotary
 from minattn.recurrent import RecurrentTranslator
 from minattn.training import seeded
-from minattn.transformer import TransformerTranslator
+from minattn.transformer import (
+    BlockTranslator,
+    DecoderBlock,
+    EncoderBlock,
+    FeedForward,
+    PromptTranslator,
+    TransformerDecoder,
+    TransformerEncoder,
+    TransformerTranslator,
+)
 from minattn.translation import Memory, Translator, greedy
 from minattn.vocabulary import BOS, EOS, PAD, pad, token_mask
 from tests.package.strategies import EXACT, ROUNDING, Phrasebook, built, normal
@@ -286,9 +297,11 @@ def test_beams_are_different_targets_in_order_with_their_probabilities(
     kind, seed, max_length, n_beams, alpha
 ):
     model = MODELS[kind](seed)
-    ids, log_probs, scores = beam_search(model, SOURCE, max_length, n_beams=n_beams, alpha=alpha)
-    assert ids.shape[:2] == log_probs.shape == scores.shape == (3, n_beams)
-    assert ids.dtype == torch.int64
+    ids, log_probs, scores, counts = beam_search(
+        model, SOURCE, max_length, n_beams=n_beams, alpha=alpha
+    )
+    assert ids.shape[:2] == log_probs.shape == scores.shape == counts.shape == (3, n_beams)
+    assert ids.dtype == counts.dtype == torch.int64
     assert 1 <= ids.shape[2] <= max_length
     assert bool((scores[:, :-1] >= scores[:, 1:]).all())
     for row in ids.tolist():
@@ -301,6 +314,7 @@ def test_beams_are_different_targets_in_order_with_their_probabilities(
     for beam in range(n_beams):
         assert_close(log_probs[:, beam], log_probability(model, SOURCE, ids[:, beam]), **ROUNDING)
     lengths = [[length(target) for target in row] for row in ids.tolist()]
+    assert counts.tolist() == lengths
     penalty = log_probs.new_tensor([[reference_penalty(n, alpha) for n in row] for row in lengths])
     assert_close(scores, log_probs / penalty, **ROUNDING)
 
@@ -346,10 +360,10 @@ def test_the_best_targets_have_no_more_padding_than_they_need():
     ids = torch.tensor(
         [[[5, 3, EOS, PAD, PAD], [7, 7, 7, 7, EOS]], [[EOS, PAD, PAD, PAD, PAD], [4, 4, 4, 4, 4]]]
     )
-    scores = torch.zeros(2, 2)
-    assert Beams(ids, scores, scores).best.tolist() == [[5, 3, EOS], [EOS, PAD, PAD]]
+    scores, lengths = torch.zeros(2, 2), torch.tensor([[3, 5], [1, 5]])
+    assert Beams(ids, scores, scores, lengths).best.tolist() == [[5, 3, EOS], [EOS, PAD, PAD]]
     cut = ids.flip(1)
-    assert torch.equal(Beams(cut, scores, scores).best, cut[:, 0])
+    assert torch.equal(Beams(cut, scores, scores, lengths.flip(1)).best, cut[:, 0])
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -596,7 +610,10 @@ def test_the_log_probability_is_the_sum_over_the_steps_up_to_the_end(kind):
     found = log_probability(model, SOURCE, pad(targets))
     assert_close(found, torch.tensor(expected, dtype=torch.float64), **ROUNDING)
     wider = torch.cat([pad(targets), torch.full((3, 2), PAD)], dim=1)
-    assert_close(log_probability(model, SOURCE, wider), found, **ROUNDING)
+    # The third was cut: its padding would count as said.
+    counts = torch.tensor([6, 1, 7])
+    assert_close(log_probability(model, SOURCE, wider, lengths=counts), found, **ROUNDING)
+    assert_close(log_probability(model, SOURCE, wider)[:2], found[:2], **ROUNDING)
 
 
 @models
@@ -612,6 +629,295 @@ def test_all_targets_together_have_probability_one(kind):
     assert len(targets) == 1 + 2 + 4 + 3 * 8
     log_probs = log_probability(model, SOURCE[:1].expand(31, -1), pad(targets))
     assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+# A model that says padding
+
+PADDER = Chain(
+    {BOS: {PAD: 0.6, A: 0.4}, PAD: {PAD: 0.7, EOS: 0.3}, A: {EOS: 0.8, PAD: 0.2}}, vocab_size=5
+)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_padding_that_a_model_says_is_one_of_its_tokens(alpha):
+    source = SOURCE[:1]
+    said = greedy(PADDER, source, 2)
+    assert said.tolist() == [[PAD, PAD]]
+    one = beam_search(PADDER, source, 2, n_beams=1, alpha=alpha)
+    assert torch.equal(one.best, said)
+    assert one.lengths.tolist() == [[2]]
+    assert one.log_probs.exp().item() == pytest.approx(0.6 * 0.7)
+    assert log_probability(PADDER, source, said).exp().item() == pytest.approx(0.6 * 0.7)
+
+
+def test_all_targets_with_padding_inside_have_their_lengths_and_probability_one():
+    beams = beam_search(PADDER, SOURCE[:1], 3, n_beams=9)
+    found = {
+        tuple(ids[:n]): p
+        for ids, n, p in zip(
+            beams.ids[0].tolist(),
+            beams.lengths[0].tolist(),
+            beams.log_probs[0].exp().tolist(),
+            strict=True,
+        )
+        if n
+    }
+    expected = {
+        (PAD, PAD, PAD): 0.6 * 0.7 * 0.7,
+        (PAD, PAD, EOS): 0.6 * 0.7 * 0.3,
+        (PAD, EOS): 0.6 * 0.3,
+        (A, EOS): 0.4 * 0.8,
+        (A, PAD, PAD): 0.4 * 0.2 * 0.7,
+        (A, PAD, EOS): 0.4 * 0.2 * 0.3,
+    }
+    assert found == pytest.approx(expected)
+    # Where there are no more targets there is nothing, and no length.
+    assert beams.lengths[0, 6:].tolist() == [0] * 3
+    assert beams.log_probs[0, 6:].tolist() == beams.scores[0, 6:].tolist() == [-math.inf] * 3
+    again = log_probability(PADDER, SOURCE[:1].expand(6, -1), beams.ids[0, :6])
+    assert_close(again, beams.log_probs[0, :6], **ROUNDING)
+    counted = log_probability(
+        PADDER, SOURCE[:1].expand(9, -1), beams.ids[0], lengths=beams.lengths[0]
+    )
+    assert_close(counted[:6], beams.log_probs[0, :6], **ROUNDING)
+    assert counted[6:].tolist() == [0.0] * 3  # of no token
+
+
+@models
+def test_without_a_length_a_cut_target_is_said_in_whole(kind):
+    model = MODELS[kind]()
+    target = torch.tensor([[5, 6, PAD], [5, EOS, PAD], [PAD, 5, 6]])
+    whole = log_probability(model, SOURCE, target)
+    each = [[5, 6], [5, EOS], [PAD, 5, 6]]
+    assert whole[0].item() == whole[2].item() == -math.inf  # these models never say padding
+    shorter = log_probability(model, SOURCE, target, lengths=torch.tensor([2, 2, 0]))
+    for row in (0, 1):
+        alone = log_probability(model, SOURCE[row : row + 1], torch.tensor([each[row]]))
+        assert_close(shorter[row], alone[0], **ROUNDING)
+    assert shorter[2] == 0.0
+    assert_close(whole[1], shorter[1], **EXACT)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("lengths", "error", "message"),
+    [
+        ([2, 2, 2], TypeError, "lengths must be a tensor, got list"),
+        (torch.tensor([2.0, 2.0, 2.0]), TypeError, r"lengths .* got torch\.float32"),
+        (torch.tensor([2, 2]), ValueError, r"shape \(batch,\), \(3,\), got \(2,\)"),
+        (torch.tensor([2, 8, 2]), ValueError, "lengths must hold ids from 0 to 7, got 8"),
+        (torch.tensor([2, -1, 2]), ValueError, "got -1"),
+    ],
+)
+def test_lengths_that_targets_cannot_have_are_rejected(lengths, error, message):
+    with pytest.raises(error, match=message):
+        log_probability(transformer(), SOURCE, TARGET, lengths=lengths)
+
+
+# Penalties without measure
+
+FORKS = Chain(
+    {
+        BOS: {A: 0.5, B: 0.3, EOS: 0.2},
+        A: {A: 0.61, EOS: 0.39},
+        B: {B: 0.67, A: 0.22, EOS: 0.11},
+    },
+    vocab_size=5,
+)
+
+
+def narrow(chain, dtype):
+    """Make the same chain with logits of another type."""
+    other = copy.deepcopy(chain)
+    other.logits = chain.logits.to(dtype)
+    return other
+
+
+def reference_order(model, max_length, alpha):
+    """Try all targets, and rank them by numbers of four hundred digits."""
+    probabilities = model.logits.double().softmax(-1).tolist()
+    ways, done = [((), 0.0)], []
+    for _ in range(max_length):
+        further = []
+        for target, log_prob in ways:
+            row = probabilities[target[-1] if target else BOS]
+            more = [((*target, i), log_prob + math.log(p)) for i, p in enumerate(row) if p > 0]
+            done += [way for way in more if way[0][-1] == EOS]
+            further += [way for way in more if way[0][-1] != EOS]
+        ways = further
+
+    def cost(way):
+        target, log_prob = way
+        return Decimal(-log_prob).ln() - Decimal(alpha) * (Decimal(5 + len(target)) / 6).ln()
+
+    with localcontext() as context:
+        context.prec = 400
+        return [list(target) for target, _ in sorted(done + ways, key=cost)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("alpha", [1.0, 9.0, 17.0, 30.0, 100.0, 1e4, 1e300])
+def test_targets_are_in_order_at_any_penalty(alpha, dtype):
+    model = narrow(FORKS, dtype)
+    expected = reference_order(model, 7, alpha)
+    beams = beam_search(model, SOURCE[:1], 7, n_beams=64, alpha=alpha)
+    n = len(expected)
+    assert 20 < n < 64
+    said = [
+        ids[:length]
+        for ids, length in zip(beams.ids[0].tolist(), beams.lengths[0].tolist(), strict=True)
+    ]
+    assert said == expected + [[]] * (64 - n)
+    assert bool(beams.scores[0, :n].isfinite().all())
+    assert bool((beams.scores[0, n:] == -math.inf).all())
+    assert bool((beams.scores[:, :-1] >= beams.scores[:, 1:]).all())
+    assert beams.log_probs.dtype == beams.scores.dtype == dtype
+
+
+def test_at_the_largest_penalty_there_is_longer_targets_come_first():
+    chain = Chain({BOS: {A: 0.9, EOS: 0.1}, A: {A: 0.9, EOS: 0.1}}, vocab_size=5)
+    beams = beam_search(chain, SOURCE[:1], 14, n_beams=15, alpha=sys.float_info.max)
+    assert beams.lengths[0].tolist() == [14, 14, *range(13, 0, -1)]
+    assert beams.ids[0, 0].tolist() == [A] * 14  # nine times as likely as to end there
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("n_beams", [1, 2, 4])
+def test_a_penalty_that_overflows_ranks_as_the_loop_over_lists(n_beams, dtype):
+    model = narrow(FORKS, dtype)
+    beams = beam_search(model, SOURCE[:1], 10, n_beams=n_beams, alpha=100.0)
+    expected = reference_search(narrow(FORKS, torch.float64), SOURCES[0], 10, n_beams, 100.0)
+    assert beams.ids[0].tolist() == [list(target) for target, _, _ in expected]
+    assert beams.log_probs[0].tolist() == pytest.approx([p for _, p, _ in expected], rel=1e-5)
+    # Ten tokens are the longest there are: the same is found without the penalty's help.
+    assert len(expected[0][0]) == 10
+
+
+def test_a_sure_target_is_the_best_at_any_penalty():
+    sure = Chain({BOS: {EOS: 1.0}}, vocab_size=5)
+    beams = beam_search(sure, SOURCE[:1], 50, n_beams=2, alpha=100.0)
+    assert beams.best.tolist() == [[EOS]]
+    assert beams.scores[0].tolist() == [0.0, -math.inf]
+
+
+@pytest.mark.rejects
+def test_a_penalty_that_no_number_holds_is_rejected():
+    with pytest.raises(ValueError, match=r"must fit torch\.float32, got alpha 100.0 for length 10"):
+        length_penalty(torch.tensor([1.0, 10.0]), 100.0)
+    assert length_penalty(torch.tensor([10.0]).double(), 100.0).item() == pytest.approx(2.5**100)
+
+
+# Sums in a wide type
+
+ONE_OF_TWO = Chain({BOS: {A: 0.576, B: 0.424}, A: {A: 0.576, B: 0.424}}, vocab_size=5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_log_probabilities_of_narrow_logits_are_summed_in_float32(dtype):
+    model = narrow(ONE_OF_TWO, dtype)
+    said = greedy(model, SOURCE[:1], 400)
+    assert said.tolist() == [[A] * 400]
+    first, after = model.logits.double()[[BOS, A]].log_softmax(-1)[:, A].tolist()
+    expected = first + 399 * after
+    beams = beam_search(model, SOURCE[:1], 400, n_beams=1)
+    assert beams.log_probs.dtype == torch.float32
+    assert beams.log_probs.item() == pytest.approx(expected, rel=1e-5)
+    again = log_probability(model, SOURCE[:1], said)
+    assert again.dtype == torch.float32
+    assert again.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_tokens_of_a_narrow_model_are_drawn_with_its_probabilities(dtype):
+    n = 20_011
+    model = narrow(Chain({BOS: dict.fromkeys(range(3, 100), 1 / 97)}, 100), dtype)
+    with seeded(0):
+        counts = Counter(sample(model, SOURCE[:1].expand(n, -1), 1)[:, 0].tolist())
+    for token, p in enumerate(model.logits.double()[BOS].softmax(-1).tolist()):
+        assert abs(counts[token] - n * p) <= 5 * math.sqrt(n * p * (1 - p))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_narrow_model_draws_with_probabilities_of_float32(dtype, monkeypatch):
+    seen, draw = [], torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda p, n: seen.append(p) or draw(p, n))
+    model = narrow(DRAWN_CHAIN, dtype)
+    sample(model, SOURCE[:1], 1, temperature=1.7)
+    expected = (model.logits[BOS].double() / 1.7).softmax(-1)
+    assert seen[0].dtype == torch.float32
+    assert_close(seen[0][0].double(), expected, rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("temperature", [1e-307, 1e-45, 1e39, 1e300])
+def test_temperatures_that_a_narrow_type_rounds_away_are_temperatures(temperature):
+    model = narrow(DRAWN_CHAIN, torch.float32)
+    source = SOURCE[:1].expand(500, -1)
+    with seeded(0):
+        drawn = sample(model, source, 1, temperature=temperature)[:, 0]
+    if temperature < 1:
+        assert set(drawn.tolist()) == {A}
+    else:  # all alike, and what is forbidden stays so
+        assert set(drawn.tolist()) == {A, B, 5, 6, EOS}
+
+
+DRAWN_CHAIN = Chain(DRAWN, 7)
+
+
+# On another device
+
+
+@pytest.mark.rejects  # the checker makes tensors of its own
+@pytest.mark.parametrize("kind", ["transformer", "cached", "recurrent", "prompt"])
+def test_every_tensor_is_made_where_the_source_is(kind):
+    """Let tensors be made on a device of no memory unless they are told where: none may be."""
+    model = {
+        "transformer": lambda: transformer(positions=nn.Identity()),
+        "cached": lambda: Cached(transformer(positions=nn.Identity())),
+        "recurrent": recurrent,
+        "prompt": lambda: Cached(prompted()),
+    }[kind]()
+    mask = token_mask(SOURCE)
+    expected = [call(model, mask) for call in WAYS]
+    with torch.device("meta"):
+        found = [call(model, mask) for call in WAYS]
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, **EXACT)
+
+
+def drawn_first(model, mask):
+    with seeded(0):
+        return sample(model, SOURCE, 4, temperature=2.0, top_k=5, top_p=0.9)
+
+
+WAYS = [
+    lambda model, mask: greedy(model, SOURCE, 4),
+    lambda model, mask: greedy(model, SOURCE, 4, source_mask=mask),
+    lambda model, mask: beam_search(model, SOURCE, 4, n_beams=3, alpha=0.6).ids,
+    lambda model, mask: beam_search(model, SOURCE, 4, n_beams=3, alpha=100.0).scores,
+    lambda model, mask: beam_search(model, SOURCE, 4, source_mask=mask).best,
+    drawn_first,
+    lambda model, mask: log_probability(model, SOURCE, TARGET),
+    lambda model, mask: log_probability(model, SOURCE, TARGET, lengths=(TARGET != PAD).sum(1)),
+    lambda model, mask: model(SOURCE, TARGET),
+]
+
+
+class Prompted(PromptTranslator):
+    """A decoder alone, without positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(13, 10)
+        self.decoder = TransformerEncoder([EncoderBlock(10, 5, 7) for _ in range(2)])
+        self.readout = nn.Linear(10, 11)
+
+    def embed_target(self, target, place=0):
+        return self.embedding(target)
+
+
+def prompted():
+    model = lively(Prompted)
+    return well_spoken(model, model.readout)
 
 
 # Reading no token twice
@@ -919,7 +1225,8 @@ def test_an_alpha_that_ranks_nothing_is_rejected(alpha):
 @pytest.mark.rejects
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_a_temperature_that_is_none_is_rejected(temperature):
-    message = rf"temperature must be a finite number above 0 .*greedy\), got {temperature}"
+    hint = r" \(for 0 there is greedy\)" if temperature == 0 else ""
+    message = rf"temperature must be a finite number above 0{hint}, got {temperature:g}"
     with pytest.raises(ValueError, match=message):
         sample(GARDEN_PATH, SOURCE, temperature=temperature)
 
@@ -936,7 +1243,7 @@ def test_fewer_than_one_token_to_choose_from_are_rejected(k):
 
 
 @pytest.mark.rejects
-@pytest.mark.parametrize("p", [0.0, -0.5, 1.01, math.nan])
+@pytest.mark.parametrize("p", [0.0, -0.5, 1.01])
 def test_a_probability_that_is_none_is_rejected(p):
     for call in (
         lambda: keep_top_p(normal(3, 5), p),
@@ -958,3 +1265,436 @@ def test_a_cache_reads_no_further_than_there_are_positions():
     cached = Cached(transformer(positions=LearnedPositions(2, 10)))
     with pytest.raises(ValueError, match="there are vectors for the positions 0 to 1, got 2 to 2"):
         list(steps(cached, SOURCE[1:2, :2], TARGET[:1]))
+
+
+# Logits that say nothing
+
+
+class Spoiled(Chain):
+    """A chain that says one wrong number at one step, in the row of one source."""
+
+    def __init__(self, wrong, step, row):
+        super().__init__(DRAWN, 7)
+        self.wrong, self.at, self.row, self.taken = wrong, step, row, 0
+
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        self.taken += 1
+        if self.taken == self.at:
+            logits = logits.clone()
+            logits.view(3, -1, 7)[self.row] = self.wrong
+        return logits, state
+
+
+WRONG = {
+    "NaN": (torch.tensor([0.0] * 6 + [math.nan]).double(), "not be NaN .* got NaN"),
+    "infinity": (torch.tensor([0.0] * 6 + [math.inf]).double(), "plus infinity, got infinity"),
+    "nothing": (torch.full((7,), -math.inf).double(), "at least one .* got only minus infinity"),
+}
+wrongs = pytest.mark.parametrize("wrong", WRONG)
+
+
+@pytest.mark.rejects
+@wrongs
+@pytest.mark.parametrize(("step", "row"), [(1, 0), (3, 2)])
+def test_logits_that_say_nothing_are_told(wrong, step, row):
+    logits, message = WRONG[wrong]
+    for call, where in (
+        (lambda model: beam_search(model, SOURCE, 5, n_beams=2), f"{row}, beam 0"),
+        (lambda model: sample(model, SOURCE, 5, top_k=1), str(row)),
+        (lambda model: log_probability(model, SOURCE, TARGET.clamp(max=6)), str(row)),
+    ):
+        model = Spoiled(logits, step, row)
+        with pytest.raises(ValueError, match=rf"{message} at step {step} in row {where}$"):
+            call(model)
+
+
+@wrongs
+def test_a_beam_that_is_over_may_say_anything(wrong):
+    # Both beams of the source end, or there is but one way: what the others say is not read.
+    logits, _ = WRONG[wrong]
+
+    class AfterTheEnd(Chain):
+        def step(self, token, state, memory):
+            said, state = super().step(token, state, memory)
+            return torch.where((token <= PAD)[:, None], logits, said), state
+
+    table = {BOS: {A: 0.7, EOS: 0.3}, A: {A: 0.6, EOS: 0.4}}
+    for n_beams in (1, 2, 4):
+        found, expected = (
+            beam_search(kind({**table}, 7), SOURCE, 5, n_beams=n_beams)
+            for kind in (AfterTheEnd, Chain)
+        )
+        for one, other in zip(found, expected, strict=True):
+            assert_close(one, other, **EXACT)
+
+
+@wrongs
+def test_a_beam_that_there_is_not_may_say_anything(wrong):
+    logits, _ = WRONG[wrong]
+
+    class AfterWhatIsNeverSaid(Chain):
+        def step(self, token, state, memory):
+            said, state = super().step(token, state, memory)
+            never = (token != BOS) & (token != A)
+            return torch.where(never[:, None], logits, said), state
+
+    # One way only: the other beams have tokens that were forbidden.
+    table = {BOS: {A: 1.0}, A: {A: 0.6, EOS: 0.4}}
+    found, expected = (
+        beam_search(kind(table, 7), SOURCE, 5, n_beams=4) for kind in (AfterWhatIsNeverSaid, Chain)
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, **EXACT)
+
+
+@wrongs
+def test_padding_of_a_target_is_not_looked_at(wrong):
+    logits, _ = WRONG[wrong]
+    target = torch.tensor([[A, EOS, PAD]] * 3)
+    expected = log_probability(Chain(DRAWN, 7), SOURCE, target)
+    assert_close(log_probability(Spoiled(logits, 3, 1), SOURCE, target), expected, **EXACT)
+
+
+@pytest.mark.rejects
+@wrongs
+def test_fewer_logits_are_not_taken_from_those_that_say_nothing(wrong):
+    logits, message = WRONG[wrong]
+    for call in (
+        lambda: keep_top_k(logits, 2),
+        lambda: keep_top_p(logits, 0.5),
+        lambda: keep_top_p(logits, 1.0),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.rejects
+def test_fewer_logits_are_taken_from_floats_only():
+    for call in (lambda x: keep_top_k(x, 2), lambda x: keep_top_p(x, 0.5)):
+        with pytest.raises(
+            TypeError, match=r"logits must hold floating-point numbers, got torch\.int"
+        ):
+            call(torch.tensor([1, 2, 3]))
+        with pytest.raises(TypeError, match="logits must be a tensor, got list"):
+            call([1.0, 2.0])
+
+
+@pytest.mark.rejects
+@models
+@pytest.mark.parametrize("kind_of_weight", [math.nan, math.inf])
+def test_a_model_of_broken_weights_writes_nothing(kind, kind_of_weight):
+    model = MODELS[kind]()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(kind_of_weight)
+    for call in (
+        lambda: greedy(model, SOURCE),
+        lambda: beam_search(model, SOURCE),
+        lambda: sample(model, SOURCE),
+        lambda: log_probability(model, SOURCE, TARGET),
+    ):
+        with pytest.raises(ValueError, match=r"the logits must not be NaN .* at step 1 in row"):
+            call()
+
+
+# Numbers that are none
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, "1", True, None, 1 + 0j, torch.tensor(1.0)], ids=repr)
+def test_a_setting_that_is_no_number_is_named(wrong):
+    kinds = (ValueError, TypeError)
+    logits = normal(3, 5)
+    for name, call in {
+        "max_length": lambda: beam_search(GARDEN_PATH, SOURCE, wrong),
+        "n_beams": lambda: beam_search(GARDEN_PATH, SOURCE, n_beams=wrong),
+        "alpha": lambda: beam_search(GARDEN_PATH, SOURCE, alpha=wrong),
+        "alpha must": lambda: length_penalty(torch.tensor([1.0]), wrong),
+        "temperature": lambda: sample(GARDEN_PATH, SOURCE, temperature=wrong),
+        "k": lambda: keep_top_k(logits, wrong),
+        "p": lambda: keep_top_p(logits, wrong),
+        **(
+            {}
+            if wrong is None
+            else {
+                "top_k": lambda: sample(GARDEN_PATH, SOURCE, top_k=wrong),
+                "top_p": lambda: sample(GARDEN_PATH, SOURCE, top_p=wrong),
+            }
+        ),
+    }.items():
+        with pytest.raises(kinds, match=rf"^{name.split()[0]} must be "):
+            call()
+
+
+# Ids that there are not
+
+
+@pytest.mark.rejects
+@models
+@pytest.mark.parametrize("wrong", [11, 13, 99, -1])
+def test_an_id_of_a_target_that_there_is_not_is_named(kind, wrong):
+    model = MODELS[kind]()
+    for place in (1, 6):
+        target = TARGET.clone()
+        target[0, place] = wrong
+        with pytest.raises(
+            ValueError, match=f"target(_in)? must hold ids from 0 to 10, got {wrong}"
+        ):
+            log_probability(model, SOURCE, target)
+    with pytest.raises(ValueError, match=f"target_in must hold ids from 0 to 10, got {wrong}"):
+        model(SOURCE, target)
+
+
+@pytest.mark.rejects
+@models
+@pytest.mark.parametrize("wrong", [13, -1])
+def test_an_id_of_a_source_that_there_is_not_is_named(kind, wrong):
+    source = SOURCE.clone()
+    source[2, 1] = wrong
+    model = MODELS[kind]()
+    for call in (
+        lambda: greedy(model, source),
+        lambda: beam_search(model, source),
+        lambda: model(source, TARGET),
+    ):
+        with pytest.raises(ValueError, match=f"source must hold ids from 0 to 12, got {wrong}"):
+            call()
+
+
+# What a cache would not see
+
+
+class OwnStep(TransformerTranslator):
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        return -logits, state
+
+
+class OwnStart(TransformerTranslator):
+    def start(self, memory):
+        return tuple(part.flip(0) for part in super().start(memory))
+
+
+class OwnPrivateEmbedding(TransformerTranslator):
+    def _embed(self, table, ids):
+        return -super()._embed(table, ids)
+
+
+class OwnForwardOfBlocks(DecoderBlock):
+    def forward(self, x, memory, mask=None, memory_mask=None):
+        return -super().forward(x, memory, mask, memory_mask)
+
+
+class OwnStepOfBlocks(DecoderBlock):
+    def step(self, x, kept, mask=None, memory_mask=None):
+        x, kept = super().step(x, kept, mask, memory_mask)
+        return -x, kept
+
+
+class OwnFollow(TransformerDecoder):
+    def follow(self, x, memory):
+        return -super().follow(x, memory)
+
+
+class OwnForwardOfAll(TransformerDecoder):
+    def forward(self, *inputs):
+        return -super().forward(*inputs)
+
+
+class OwnAttention(MultiHeadAttention):
+    def forward(self, query, key, value, mask=None):
+        return -super().forward(query, key, value, mask)
+
+
+def with_blocks(kind):
+    def make():
+        model = transformer()
+        model.decoder.blocks[1] = lively(lambda: kind(10, 5, 7))
+        return model
+
+    return make
+
+
+def with_decoder(kind):
+    def make():
+        model = transformer()
+        model.decoder = kind(model.decoder.blocks, model.decoder.norm)
+        return model
+
+    return make
+
+
+def with_attention(name):
+    def make():
+        model = transformer()
+        setattr(model.decoder.blocks[1], name, lively(lambda: OwnAttention(10, 5)))
+        return model
+
+    return make
+
+
+def of_class(kind):
+    def make():
+        model = lively(lambda: kind(13, 11, d_model=10, n_heads=5, d_ff=7, n_layers=2))
+        return well_spoken(model, model.readout)
+
+    return make
+
+
+def patched(change):
+    def make():
+        model = transformer()
+        change(model)
+        return model
+
+    return make
+
+
+def hook(*call):
+    """Change nothing: that there is one is enough."""
+
+
+UNSEEN = {
+    "step": of_class(OwnStep),
+    "start": of_class(OwnStart),
+    "_embed": of_class(OwnPrivateEmbedding),
+    "decode of the instance": patched(lambda m: setattr(m, "decode", lambda *x: None)),
+    "step of the instance": patched(lambda m: setattr(m, "step", lambda *x: None)),
+    "embed_target of the instance": patched(lambda m: setattr(m, "embed_target", lambda *x: None)),
+    "forward of a block": with_blocks(OwnForwardOfBlocks),
+    "step of a block": with_blocks(OwnStepOfBlocks),
+    "forward of a block's instance": patched(
+        lambda m: setattr(m.decoder.blocks[1], "forward", lambda *x: x[0])
+    ),
+    "follow of the decoder": with_decoder(OwnFollow),
+    "forward of the decoder": with_decoder(OwnForwardOfAll),
+    "self-attention": with_attention("self_attention"),
+    "cross-attention": with_attention("cross_attention"),
+    "a hook of a block": patched(lambda m: m.decoder.blocks[1].register_forward_hook(hook)),
+    "a hook before a block": patched(lambda m: m.decoder.blocks[0].register_forward_pre_hook(hook)),
+    "a hook of the decoder": patched(lambda m: m.decoder.register_forward_hook(hook)),
+    "a hook of an attention": patched(
+        lambda m: m.decoder.blocks[1].self_attention.register_forward_hook(hook)
+    ),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("what", UNSEEN)
+def test_what_a_cache_would_not_see_is_refused(what):
+    model = UNSEEN[what]()
+    with pytest.raises(TypeError, match="cached"):
+        Cached(model)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", ["forward of a block's instance", "a hook of a block"])
+def test_what_is_changed_after_the_cache_was_made_is_refused_too(name):
+    model = transformer()
+    cached = Cached(model)
+    greedy(cached, SOURCE, 3)
+    changed = UNSEEN[name]()
+    model.decoder = changed.decoder
+    with pytest.raises(TypeError, match="each block of a cached model must read one token"):
+        greedy(cached, SOURCE, 3)
+
+
+class OwnEmbedding(TransformerTranslator):
+    def embed_target(self, target, place=0):
+        return 2 * super().embed_target(target, place)
+
+
+class OwnEncoder(TransformerTranslator):
+    def encode(self, source, source_mask=None):
+        memory = super().encode(source, *[] if source_mask is None else [source_mask])
+        return Memory(memory.states.flip(2), memory.mask)
+
+
+class OwnMemory(TransformerTranslator):
+    def memory_of(self, source, source_mask=None, target_in=None):
+        memory = super().memory_of(source, source_mask, target_in)
+        return Memory(memory.states.flip(2), memory.mask)
+
+
+class OwnFirstToken(TransformerTranslator):
+    def first_token(self, source, source_mask=None):
+        return source[:, 0]
+
+
+class OwnForward(TransformerTranslator):
+    def forward(self, source, target_in, source_mask=None):
+        return -super().forward(source, target_in, source_mask)
+
+
+class OwnBoth(DecoderBlock):
+    """Does the same otherwise in both ways."""
+
+    def forward(self, x, memory, mask=None, memory_mask=None):
+        return -super().forward(x, memory, mask, memory_mask)
+
+    def step(self, x, kept, mask=None, memory_mask=None):
+        x, kept = super().step(x, kept, mask, memory_mask)
+        return -x, kept
+
+
+class OwnFeedForward(FeedForward):
+    def forward(self, x):
+        return x.sin()
+
+
+class OwnKeys(MultiHeadAttention):
+    def keys_values(self, key, value):
+        return tuple(-part for part in super().keys_values(key, value))
+
+
+def with_feed_forward():
+    model = transformer()
+    model.decoder.blocks[1].feed_forward = lively(lambda: OwnFeedForward(10, 7))
+    return model
+
+
+def with_keys():
+    model = transformer()
+    model.decoder.blocks[1].self_attention = lively(lambda: OwnKeys(10, 5))
+    model.decoder.blocks[0].cross_attention = lively(lambda: OwnKeys(10, 5))
+    return model
+
+
+SEEN = {
+    "embed_target": of_class(OwnEmbedding),
+    "encode": of_class(OwnEncoder),
+    "memory_of": of_class(OwnMemory),
+    "first_token": of_class(OwnFirstToken),
+    "forward": of_class(OwnForward),
+    "forward and step of a block": with_blocks(OwnBoth),
+    "feed-forward": with_feed_forward,
+    "keys and values": with_keys,
+}
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_what_a_cache_sees_is_the_same_with_it_and_is_not_that_of_the_plain_model(what):
+    model = SEEN[what]()
+    plain = transformer()
+    plain.load_state_dict(model.state_dict())
+    cached = Cached(model)
+    found, expected, other = (
+        beam_search(one, SOURCE, 7, n_beams=3) for one in (cached, model, plain)
+    )
+    assert torch.equal(found.ids, expected.ids)
+    assert_close(found.log_probs, expected.log_probs, **ROUNDING)
+    assert_close(cached(SOURCE, TARGET), model(SOURCE, TARGET), **EXACT)
+    if what == "forward":
+        assert not torch.equal(model(SOURCE, TARGET), plain(SOURCE, TARGET))
+    else:
+        assert not torch.allclose(found.log_probs, other.log_probs)
+
+
+@pytest.mark.parametrize("kind", [OwnStep, OwnStart])
+def test_a_step_of_its_own_is_taken_under_teacher_forcing_too(kind):
+    model = of_class(kind)()
+    forced = torch.stack([logits for logits, _ in steps(model, SOURCE, TARGET)], dim=1)
+    assert_close(model(SOURCE, TARGET), forced, **EXACT)
+    if kind is OwnStep:
+        assert_close(forced, -BlockTranslator.decode(model, TARGET, model.encode(SOURCE)), **TINY)

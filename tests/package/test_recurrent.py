@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from minattn.alignment import AdditiveAttention
+from minattn.masks import CAUSAL, Padding
 from minattn.recurrent import Encoder, FinalStates, RecurrentTranslator, final_state, gru_step
 from minattn.translation import Translator, greedy
 from minattn.vocabulary import PAD, pad
@@ -371,8 +375,8 @@ def test_attention_adds_its_own_weights_and_nothing_else():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"vocab_size": 0, "d_model": 4}, "at least 1, got vocab_size 0, d_model 4"),
-        ({"vocab_size": 5, "d_model": -1}, "at least 1, got vocab_size 5, d_model -1"),
+        ({"vocab_size": 0, "d_model": 4}, "vocab_size must be at least 1, got 0"),
+        ({"vocab_size": 5, "d_model": -1}, "d_model must be at least 1, got -1"),
         ({"vocab_size": 5, "d_model": 7, "bidirectional": True}, "must be even, got 7"),
     ],
 )
@@ -385,9 +389,9 @@ def test_an_encoder_rejects(arguments, message):
 @pytest.mark.parametrize(
     ("sizes", "settings", "message"),
     [
-        ((0, 13), {}, "at least 1, got vocab_size 0"),
-        ((11, 0), {}, "at least 1, got target_vocab_size 0"),
-        ((11, 13), {"d_model": 0}, "at least 1, got .* d_model 0"),
+        ((0, 13), {}, "source_vocab_size must be at least 1, got 0"),
+        ((11, 0), {}, "target_vocab_size must be at least 1, got 0"),
+        ((11, 13), {"d_model": 0}, "d_model must be at least 1, got 0"),
         ((11, 13), {"d_model": 7, "bidirectional": True}, "must be even, got 7"),
         ((11, 13), {"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ((11, 13), {"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
@@ -434,3 +438,192 @@ def test_ids_that_are_not_whole_numbers_are_rejected(attends, unchecked):
         translator("uniform", attends)(SOURCE.double(), TARGET)
     with pytest.raises(TypeError, match=r"target_in .* got torch\.int32"):
         translator("uniform", attends)(SOURCE, TARGET.int())
+
+
+# Masks of other kinds
+
+
+@given(inputs=attention_inputs(mask=True))
+def test_a_description_of_a_mask_says_what_the_mask_says(inputs):
+    query, key, value, mask = inputs
+    shape = (*query.shape[:2], key.shape[1])
+    described = [
+        (Padding(mask[:, 0]), mask[:, :1]),
+        (CAUSAL, CAUSAL.to_bool(shape)),
+        (CAUSAL & Padding(mask[:, 0]), CAUSAL.to_bool(shape) & mask[:, :1]),
+        (mask[0], mask[:1].expand(len(mask), -1, -1)),
+    ]
+    for description, same in described:
+        same = same.expand(shape[0], -1, -1)
+        for attend in (final_state, FinalStates()):
+            found = attend(query, key, value, description)
+            assert_close(found, attend(query, key, value, same), **EXACT)
+            assert found.shape == (*query.shape[:2], value.shape[2])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("attend", [final_state, FinalStates()], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.tensor([[[0.0, 0.0, -math.inf]]]),
+        torch.tensor([[[1, 1, 0]]]),
+        torch.tensor([[[1.0, 1.0, 0.0]]]),
+    ],
+    ids=["bias", "ints", "floats"],
+)
+def test_a_mask_of_numbers_is_rejected(attend, mask):
+    value = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]])
+    with pytest.raises(TypeError, match="a mask must be bool, True where a query may attend"):
+        attend(value[:, :1], value, value, mask)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("attend", [final_state, FinalStates()], ids=["one", "two"])
+def test_a_mask_that_does_not_fit_is_rejected(attend):
+    value = torch.zeros(2, 3, 4)
+    for mask in (torch.ones(2, 1, 4), torch.ones(3, 1, 3), torch.ones(2, 2, 3), torch.ones(3)):
+        with pytest.raises(ValueError, match="a mask must have shape"):
+            attend(value[:, :1], value, value, mask.bool())
+
+
+@pytest.mark.rejects
+def test_values_that_have_no_last_state_or_no_halves_are_rejected():
+    heads = torch.zeros(2, 3, 3, 4)
+    with pytest.raises(ValueError, match=r"\(batch, keys, d_value\), got \(2, 3, 3, 4\)"):
+        final_state(heads, heads, heads)
+    with pytest.raises(ValueError, match="d_value evenly, so it must be even, got 5"):
+        FinalStates()(torch.zeros(1, 1, 5), torch.zeros(1, 3, 5), torch.zeros(1, 3, 5))
+
+
+# Whoever changes an attend or a step is listened to
+
+
+class OwnForward(AdditiveAttention):
+    def forward(self, query, key, value, mask=None):
+        return -super().forward(query, key, value, mask)
+
+
+class OwnScores(AdditiveAttention):
+    def scores(self, query, key):
+        return -super().scores(query, key)
+
+
+class OwnOver(AdditiveAttention):
+    """Changes both in the same way."""
+
+    def forward(self, query, key, value, mask=None):
+        return -super().forward(query, key, value, mask)
+
+    def over(self, key, value, mask=None):
+        asked = AdditiveAttention.over(self, key, value, mask)
+        self.used = True
+        return asked  # its type is another one, so this calls the forward above
+
+
+class Called:
+    """No module, with an ``over`` from a base."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __call__(self, query, key, value, mask=None):
+        return self.inner(query, key, value, mask)
+
+    def over(self, key, value, mask=None):
+        return self.inner.over(key, value, mask)
+
+
+class CalledOtherwise(Called):
+    def __call__(self, query, key, value, mask=None):
+        return -super().__call__(query, key, value, mask)
+
+
+def patched(attend):
+    plain = attend.forward
+    attend.forward = lambda *inputs: -plain(*inputs)
+    return attend
+
+
+def hooked(attend):
+    attend.register_forward_hook(lambda _, inputs, output: -output)
+    return attend
+
+
+ATTENDS = {
+    "plain": lambda: AdditiveAttention(10, 10, 7),
+    "forward": lambda: OwnForward(10, 10, 7),
+    "scores": lambda: OwnScores(10, 10, 7),
+    "over": lambda: OwnOver(10, 10, 7),
+    "no module": lambda: Called(AdditiveAttention(10, 10, 7).double()),
+    "no module, otherwise": lambda: CalledOtherwise(AdditiveAttention(10, 10, 7).double()),
+    "the instance": lambda: patched(AdditiveAttention(10, 10, 7)),
+    "a hook": lambda: hooked(AdditiveAttention(10, 10, 7)),
+}
+
+
+@pytest.mark.parametrize("kind", ATTENDS)
+def test_an_attend_that_was_changed_is_the_same_under_teacher_forcing(kind):
+    model = built(
+        lambda: RecurrentTranslator(11, 13, d_model=10, attend=ATTENDS[kind](), attends="before")
+    )
+    assert_close(model(SOURCE, TARGET), Translator.forward(model, SOURCE, TARGET), **ROUNDING)
+    if kind == "over":
+        assert model.attend.used
+
+
+@pytest.mark.parametrize("attends", ["before", "after"])
+def test_a_step_of_its_own_is_taken_under_teacher_forcing_too(attends):
+    class OwnStep(RecurrentTranslator):
+        def step(self, token, state, memory):
+            logits, state = super().step(token, state, memory)
+            return -logits, state
+
+    own, plain = (
+        built(lambda kind=kind: kind(11, 13, d_model=10, attends=attends))
+        for kind in (OwnStep, RecurrentTranslator)
+    )
+    assert_close(own(SOURCE, TARGET), -plain(SOURCE, TARGET), **ROUNDING)
+
+
+# Ids and numbers
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("attends", ["before", "after"])
+def test_ids_that_there_are_not_are_named(attends):
+    model = RecurrentTranslator(11, 13, d_model=4, attends=attends)
+    memory = model.encode(SOURCE)
+    wrong = torch.tensor([3, 13, 4])
+    for call, message in (
+        (lambda: model(SOURCE + 11, TARGET), "source must hold ids from 0 to 10, got"),
+        (lambda: model.encoder(SOURCE + 11), "source must hold ids from 0 to 10, got"),
+        (lambda: model(SOURCE, TARGET + 13), "target_in must hold ids from 0 to 12, got"),
+        (lambda: model.step(wrong, model.start(memory), memory), "target_in .* 0 to 12, got 13"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, 4.5, True, None, "4"], ids=repr)
+@pytest.mark.parametrize("name", ["source_vocab_size", "target_vocab_size", "d_model"])
+def test_a_size_of_a_translator_is_a_whole_number(name, wrong):
+    sizes = {"source_vocab_size": 5, "target_vocab_size": 5, "d_model": 4, name: wrong}
+    with pytest.raises((ValueError, TypeError), match=f"{name} must be a whole number"):
+        RecurrentTranslator(**sizes)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, 4.5, True, None, "4"], ids=repr)
+@pytest.mark.parametrize("name", ["vocab_size", "d_model"])
+def test_a_size_of_an_encoder_is_a_whole_number(name, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"{name} must be a whole number"):
+        Encoder(**{"vocab_size": 5, "d_model": 4, name: wrong})
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, True, None, "0.1"], ids=repr)
+def test_a_dropout_that_is_none_is_rejected(wrong):
+    with pytest.raises((ValueError, TypeError), match=r"dropout must be in \[0, 1\), got"):
+        RecurrentTranslator(5, 5, d_model=4, dropout=wrong)

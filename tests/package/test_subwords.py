@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minattn.subwords import START, Subwords, join, learn_subwords, split_words
+from minattn.subwords import START, Subwords, cut_task, join, learn_subwords, split_words
 from minattn.tasks.messages import message_pairs
 
 # Few different letters, so that many pairs occur equally often and stand in a row.
@@ -182,15 +183,23 @@ def test_two_merges_that_make_the_same_piece_make_one_token():
 
 
 @given(prose, st.integers(1, 7))
-def test_pieces_put_together_again_are_the_text_without_blanks_at_its_ends(text, n_merges):
+def test_pieces_put_together_again_are_the_text(text, n_merges):
     pieces = learn_subwords(["ab.  „{}“ ß0_9, a", "Äb-'a"], n_merges)
-    assert pieces.decode(pieces.encode(text)) == text.strip()
+    assert pieces.decode(pieces.encode(text)) == text
 
 
 @given(lines)
-def test_any_text_comes_back_without_blanks_at_its_ends(text):
+def test_any_text_comes_back(text):
     pieces = learn_subwords([text], 3)
-    assert pieces.decode(pieces.encode(text)) == text.strip()
+    assert pieces.decode(pieces.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "  ab ", "\tab\n", "\u00a0ab\u2003", "e\u0301", "\u0301 a", "ab  c", "\u2029"]
+)
+def test_no_blank_and_no_accent_is_lost_at_the_ends(text):
+    pieces = learn_subwords([text, "ab"], 3)
+    assert pieces.decode(pieces.encode(text)) == text
 
 
 @given(lines)
@@ -200,7 +209,13 @@ def test_words_are_the_whole_text_and_a_mark_stands_only_at_their_beginning(text
     assert all(words)
     assert not any(START in word[1:] for word in words)
     for word in words:
-        assert len({letter == "_" or letter.isalnum() for letter in word.lstrip(START)}) <= 1
+        plain = [c for c in word.lstrip(START) if unicodedata.category(c)[0] != "M"]
+        assert len({letter == "_" or letter.isalnum() for letter in plain}) <= 1
+
+
+@given(st.text("ab\u0301\u0939\u094d\ufe0f! ", max_size=20) | lines)
+def test_a_combining_sign_goes_with_what_it_stands_on(text):
+    assert not any(unicodedata.category(word[0])[0] == "M" for word in split_words(text))
 
 
 @pytest.mark.parametrize(
@@ -213,16 +228,19 @@ def test_words_are_the_whole_text_and_a_mark_stands_only_at_their_beginning(text
         ("E-Mail: {}.", ["▁E", "-", "Mail", ":", "▁{}."]),
         ("„{}“ a_1", ["▁„{}“", "▁a_1"]),
         ("a\tb\nc", ["▁a", "\t", "b", "\n", "c"]),
-        ("a▁b", ["▁a", "▁b"]),
+        ("cafe\u0301s!", ["▁cafe\u0301s", "!"]),  # an accent of its own
+        ("\u0939\u093f\u0928\u094d\u0926\u0940 x", ["▁\u0939\u093f\u0928\u094d\u0926\u0940", "▁x"]),
+        ("a\u2764\ufe0fb", ["▁a", "\u2764\ufe0f", "b"]),  # of a sign, not of a letter
+        ("a \u0301b", ["▁a", "▁\u0301", "b"]),  # of a blank
     ],
 )
 def test_texts_are_cut_at_blanks_and_between_letters_and_signs(text, words):
     assert split_words(text) == words
 
 
-def test_a_mark_in_the_text_itself_is_read_as_a_blank():
-    pieces = learn_subwords(["a▁b"], 1)
-    assert pieces.decode(pieces.encode("a▁b")) == "a b"
+def test_a_text_beside_a_mark_of_its_own_would_be_another_text():
+    pieces = Subwords(("a", "b", START), ())
+    assert pieces.decode(["▁", "a", "▁", "b"]) == "a b"
 
 
 def test_pieces_that_no_text_has_are_put_together_too():
@@ -279,3 +297,80 @@ def test_a_character_that_is_not_in_the_alphabet_is_named():
 def test_no_merges_are_rejected(n_merges):
     with pytest.raises(ValueError, match=f"n_merges must be at least 1, got {n_merges}"):
         learn_subwords(["ab"], n_merges)
+
+
+@pytest.mark.rejects
+def test_the_mark_of_a_word_in_a_text_is_rejected():
+    pieces = Subwords(("a", "b", START), ())
+    for call in (
+        lambda: split_words("a▁b"),
+        lambda: pieces.encode("a▁b"),
+        lambda: learn_subwords(["a▁b"], 1),
+    ):
+        with pytest.raises(
+            ValueError, match=r"must not hold '▁', which stands for a blank .* 'a▁b'"
+        ):
+            call()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("text", [None, 7, b"ab", ["ab"]])
+def test_what_is_no_text_is_not_cut(text):
+    pieces = Subwords(("a", "b", START), ())
+    for call in (
+        lambda: split_words(text),
+        lambda: pieces.encode(text),
+        lambda: learn_subwords([text], 1),
+    ):
+        with pytest.raises(TypeError, match="a text must be a string, got "):
+            call()
+
+
+@pytest.mark.rejects
+def test_one_string_is_not_taken_for_several_texts():
+    with pytest.raises(TypeError, match="several texts, got the string 'ab ab'"):
+        learn_subwords("ab ab", 1)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("alphabet", "merges", "error", "message"),
+    [
+        (["ab"], [], ValueError, "single characters, got 'ab'"),
+        ([""], [], ValueError, "single characters, got ''"),
+        ([7], [], TypeError, "a character must be a string, got 7 of type int"),
+        (["a"], [("a",)], ValueError, r"pair of pieces, got \('a',\)"),
+        (["a"], [("a", "")], ValueError, r"pair of pieces, got \('a', ''\)"),
+        (["a"], [("a", 1)], TypeError, "a merge must be a string, got 1 of type int"),
+    ],
+)
+def test_subwords_of_other_things_are_rejected(alphabet, merges, error, message):
+    with pytest.raises(error, match=message):
+        Subwords(alphabet, merges)
+
+
+@pytest.mark.rejects
+def test_pieces_that_are_no_strings_are_not_put_together():
+    with pytest.raises(TypeError, match="a piece must be a string, got 3 of type int"):
+        Subwords(("a", START), ()).decode(["a", 3])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("n_merges", [1.5, float("nan"), True])
+def test_a_number_of_merges_that_is_not_whole_is_rejected(n_merges):
+    with pytest.raises((ValueError, TypeError), match="n_merges must be a whole number"):
+        learn_subwords(["ab"], n_merges)
+
+
+@pytest.mark.rejects  # iterators and lists are no tuples for the checker
+def test_iterators_and_lists_are_read_once_and_kept():
+    pieces = Subwords(iter(["a", "b", START]), iter([["a", "b"]]))
+    assert pieces == Subwords(("a", "b", START), (("a", "b"),))
+    assert pieces.encode("ab ba") == pieces.encode("ab ba") == ["▁", "ab", "▁", "b", "a"]
+    assert pieces.decode(iter(["▁", "ab"])) == "ab"
+    assert join(iter(["a", "b", "a"]), ["a", "b"]) == ["ab", "a"]
+    assert learn_subwords(iter(["ab", "ab"]), 1, iter("xy")) == learn_subwords(["ab"] * 2, 1, "xy")
+    sentences = [("ab", "ba"), ("a", "b")]
+    task = cut_task("cut", iter(sentences), iter(sentences), pieces, pieces)
+    assert [example.source for example in task.train] == [("▁", "ab"), ("▁", "a")]
+    assert task.held_out == task.train

@@ -1,7 +1,9 @@
+import math
 import random
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,9 +14,11 @@ from minattn.tasks import (
     TO_ENGLISH,
     TO_FRENCH,
     Example,
+    Task,
     bilingual_example,
     copying,
     gold_alignment,
+    message_pairs,
     number_example,
     number_words,
     previous_token,
@@ -587,3 +591,96 @@ def test_a_number_out_of_range_is_named_in_both_languages(number, language):
 def test_two_languages_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         two_languages(**arguments)
+
+
+# Numbers of another kind, and what can be read only once
+
+MAKERS = {
+    "number_words": lambda **settings: number_words(**settings),
+    "two_languages": lambda **settings: two_languages(**settings),
+    "reversal": lambda **settings: reversal(**settings),
+    "copying": lambda **settings: copying(**settings),
+    "previous_token": lambda **settings: previous_token(**settings),
+    "repetition": lambda **settings: repetition(**settings),
+    "slopes": lambda **settings: slopes(**settings),
+    "message_pairs": lambda **settings: message_pairs(**settings),
+}
+OF_LETTERS = ("n_train", "n_held_out_per_length", "min_length", "max_length", "n_symbols", "seed")
+OF_NUMBERS = ("n_train", "n_held_out_per_length", "max_digits", "seed")
+SETTINGS = [
+    *((maker, name) for maker in ("number_words", "two_languages") for name in OF_NUMBERS),
+    *(
+        (maker, name)
+        for maker in ("reversal", "copying", "previous_token", "repetition", "slopes")
+        for name in OF_LETTERS
+    ),
+    ("message_pairs", "n_held_out_groups"),
+    ("message_pairs", "seed"),
+]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, 4.5, 4.0, True, None, "4"], ids=repr)
+@pytest.mark.parametrize(("maker", "name"), SETTINGS)
+def test_a_setting_of_a_task_is_a_whole_number(maker, name, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"{name} must be a whole number"):
+        MAKERS[maker](**{name: wrong})
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_seed_below_zero_would_be_another_one(maker):
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        MAKERS[maker](seed=-1)
+
+
+@pytest.mark.rejects
+def test_a_seed_of_numpys_is_the_same_seed():
+    assert number_words(9, 1, seed=np.int64(3)).train == number_words(9, 1, seed=3).train
+    assert reversal(9, 1, seed=np.int64(3)).train == reversal(9, 1, seed=3).train
+
+
+@pytest.mark.rejects
+def test_words_are_read_from_an_iterator_too():
+    assert read_number(iter(["three", "hundred", "and", "one"])) == 301
+
+
+@pytest.mark.rejects
+def test_a_string_is_not_taken_for_words():
+    with pytest.raises(TypeError, match="list of words, got the string 'three'; split it first"):
+        read_number("three")
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("number", [0, 10**12, -7, 1.5, math.nan, True])
+def test_a_number_that_has_no_french_words_is_named(number):
+    with pytest.raises(ValueError, match=rf"whole number in 1\.\.999999999999, got {number}"):
+        french_words(number)
+
+
+@pytest.mark.rejects
+def test_examples_are_read_once_wherever_they_come_from():
+    example = Example(iter(["drei"]), iter(["three"]), iter([0]), 1)
+    assert example == Example(("drei",), ("three",), (0,), 1)
+    task = SMALL["numbers"](0)
+    lazy = Task(task.name, task.source, task.target, iter(task.train), iter(task.held_out))
+    assert (lazy.train, lazy.held_out) == (task.train, task.held_out)
+    assert len(lazy.batch(iter(task.train[:3]))) == 3
+    assert gold_alignment(iter(task.train[:3])).tolist() == gold_alignment(task.train[:3]).tolist()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("drei", ("three",), (0,), 1), TypeError, "source must be .* got the string 'drei'"),
+        ((("drei",), "three", (0,), 1), TypeError, "target must be .* got the string 'three'"),
+        ((("drei",), ("three",), (1,), 1), ValueError, "one of 1 source tokens, got 1"),
+        ((("drei",), ("three",), (-1,), 1), ValueError, "position must be at least 0, got -1"),
+        ((("drei",), ("three",), (0.5,), 1), ValueError, "position must be a whole .* got 0.5"),
+        ((("drei",), ("three",), (0,), math.nan), ValueError, "length must be a whole .* got nan"),
+    ],
+)
+def test_an_example_that_cannot_be_right_is_rejected(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Example(*arguments)

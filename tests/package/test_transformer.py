@@ -18,9 +18,11 @@ from minattn.recording import recording
 from minattn.tasks import copying
 from minattn.training import evaluate, fit, mean_accuracy, seeded
 from minattn.transformer import (
+    BlockTranslator,
     DecoderBlock,
     EncoderBlock,
     FeedForward,
+    PromptTranslator,
     Residual,
     TransformerDecoder,
     TransformerEncoder,
@@ -1036,3 +1038,148 @@ def test_a_translator_starts_with_no_token_for_every_row():
     (tokens,) = model.start(model.encode(torch.tensor([[5, 6, 2], [7, 2, 0]])))
     assert tokens.shape == (2, 0)
     assert tokens.dtype == torch.long
+
+
+# Whoever changes how targets are embedded, or a step, is listened to
+
+
+@pytest.mark.parametrize("positions", [None, nn.Identity(), LearnedPositions(9, 22)])
+def test_an_embedding_of_its_own_is_the_one_that_is_used(positions):
+    class Louder(TransformerTranslator):
+        def embed_target(self, target, place=0):
+            return 2 * super().embed_target(target, place)
+
+    class Loudest(TransformerTranslator):
+        def embed_target(self, target, place=0):
+            return 2 * super().embed_target(target, place)
+
+        def decode(self, target_in, memory):
+            return 3 * BlockTranslator.decode(self, target_in, memory)
+
+    def made(kind):
+        return drawn(lambda: kind(13, 19, d_model=22, n_heads=2, d_ff=7, positions=positions))
+
+    plain, louder, loudest = made(TransformerTranslator), made(Louder), made(Loudest)
+    memory = plain.encode(SOURCE)
+    x = 2 * plain.embed_target(TARGET)
+    expected = plain.readout(plain.decoder(x, memory.states, Causal(), Padding(memory.mask)))
+    assert_close(louder(SOURCE, TARGET), expected, **ROUNDING)
+    assert_close(loudest(SOURCE, TARGET), 3 * expected, **ROUNDING)
+    assert_close(Translator.forward(louder, SOURCE, TARGET), expected, **ROUNDING)
+    assert not torch.allclose(plain(SOURCE, TARGET), expected)
+
+
+class Writer(PromptTranslator):
+    """A decoder alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(13, 8)
+        self.decoder = TransformerEncoder([EncoderBlock(8, 2, 7)])
+        self.readout = nn.Linear(8, 13)
+
+    def embed_target(self, target, place=0):
+        return self.embedding(target)
+
+
+class OppositeWriter(Writer):
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        return -logits, state
+
+
+def test_a_step_of_its_own_is_taken_behind_a_prompt_too():
+    own, plain = drawn(OppositeWriter), drawn(Writer)
+    target = TARGET.clamp(max=12)
+    assert_close(own(SOURCE, target), -plain(SOURCE, target), **ROUNDING)
+
+
+# Ids, masks and numbers
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [19, 99, -1])
+def test_an_id_that_there_is_not_is_named(wrong):
+    model = translator()
+    source, target = SOURCE.clone(), TARGET.clone()
+    source[1, 1] = target[2, 1] = wrong
+    memory = model.encode(SOURCE)
+    for call, message in (
+        (lambda: model(source, TARGET), f"source must hold ids from 0 to 12, got {wrong}"),
+        (lambda: model.encode(source), f"source must hold ids from 0 to 12, got {wrong}"),
+        (lambda: model(SOURCE, target), f"target_in must hold ids from 0 to 18, got {wrong}"),
+        (lambda: model.embed_target(target), f"target_in .* got {wrong}"),
+        (lambda: model.decode(target, memory), f"target_in .* got {wrong}"),
+        (
+            lambda: model.step(target[:, 1], model.start(memory), memory),
+            f"target_in .* got {wrong}",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [13, 99, -1])
+def test_an_id_that_a_table_of_others_does_not_know_is_named_too(wrong):
+    model = drawn(Writer)
+    prompt, target = SOURCE.clone(), SOURCE.clone()
+    prompt[0, 1] = target[0, 2] = wrong
+    for call, name in (
+        (lambda: model(prompt, SOURCE), "source"),
+        (lambda: greedy(model, prompt, 3), "source"),
+        (lambda: model(SOURCE, target), "target_in"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"{name} must hold ids that embed_target knows, .*{wrong}"
+        ):
+            call()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, 4.5, True, "4"], ids=repr)
+def test_a_size_is_a_whole_number(wrong):
+    for name, make in (
+        ("d_model", lambda: FeedForward(wrong, 4)),
+        ("d_ff", lambda: FeedForward(4, wrong)),
+        ("d_model", lambda: Residual(wrong)),
+        ("source_vocab_size", lambda: TransformerTranslator(wrong, 4)),
+        ("target_vocab_size", lambda: TransformerTranslator(4, wrong)),
+        ("n_layers", lambda: TransformerTranslator(4, 4, n_layers=wrong)),
+        ("d_ff", lambda: TransformerTranslator(4, 4, d_ff=wrong)),
+    ):
+        with pytest.raises((ValueError, TypeError), match=f"{name} must be a whole number"):
+            make()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, True, "4"], ids=repr)
+def test_a_scale_of_embeddings_is_a_finite_number(wrong):
+    with pytest.raises((ValueError, TypeError), match="embedding_scale must be a finite number"):
+        TransformerTranslator(4, 4, embedding_scale=wrong)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [True, None, "0.1"], ids=repr)
+def test_a_share_that_is_no_number_is_rejected(wrong):
+    for make in (Residual, lambda d, dropout: TransformerTranslator(4, 4, dropout=dropout)):
+        with pytest.raises(TypeError, match=r"dropout must be in \[0, 1\), got"):
+            make(5, dropout=wrong)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("model", ["translator", "prompt"])
+@pytest.mark.parametrize(
+    "mask",
+    [[[True] * 5] * 3, torch.ones(3, 5), torch.ones(3, 5).long()],
+    ids=["list", "float", "int"],
+)
+def test_a_source_mask_of_another_kind_is_told(model, mask):
+    model = translator() if model == "translator" else drawn(Writer)
+    for call in (
+        lambda: model.encode(SOURCE, mask),
+        lambda: greedy(model, SOURCE, 3, source_mask=mask),
+        lambda: model(SOURCE, SOURCE, mask),
+    ):
+        with pytest.raises(TypeError, match="source_mask must be bool"):
+            call()

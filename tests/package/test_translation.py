@@ -1,11 +1,29 @@
+import math
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import Example, Task
-from minattn.translation import Memory, Translator, check_ids, greedy, translate, write
+from minattn.translation import (
+    Memory,
+    Table,
+    Translator,
+    check_ids,
+    check_logits,
+    check_source_mask,
+    check_target,
+    check_vectors,
+    greedy,
+    tokens_of,
+    translate,
+    write,
+)
 from minattn.vocabulary import BOS, EOS, PAD, Vocabulary, pad, token_mask
 from tests.package.strategies import EXACT, Phrasebook, built
 
@@ -45,6 +63,14 @@ class Summer(Translator):
     def step(self, token, state, memory):
         total = state[0] + token
         return torch.stack([total, token.double()], dim=-1), (total,)
+
+
+class Wide(Summer):
+    """The same with a vocabulary of nine, so that ids up to 8 may be chosen."""
+
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        return F.pad(logits, (0, 7)), state
 
 
 def reference_greedy(model, ids, max_length):
@@ -136,26 +162,26 @@ def test_what_is_written_is_chosen_from_the_logits_and_read_in_the_next_step():
         return plan[len(asked) - 1]
 
     source = torch.tensor([[3, 4], [5, PAD]])
-    said = write(Summer(), source, choose)
+    said = write(Wide(), source, choose)
     # The second row has ended in the second step: what is chosen for it after that is neither said nor read.
     assert said.tolist() == [[5, 3, 4, EOS], [6, EOS, PAD, PAD]]
     read = torch.cat([torch.full((2, 1), BOS), said[:, :-1]], dim=1)
-    assert_close(torch.stack(asked, dim=1), Summer()(source, read), **EXACT)
+    assert_close(torch.stack(asked, dim=1), Wide()(source, read), **EXACT)
 
 
 @pytest.mark.parametrize("max_length", [1, 3, 11])
 def test_writing_without_an_end_stops_at_the_longest_length(max_length):
-    said = write(Summer(), SOURCE, lambda logits: torch.full((3,), 7), max_length)
+    said = write(Wide(), SOURCE, lambda logits: torch.full((3,), 7), max_length)
     assert said.tolist() == [[7] * max_length] * 3
 
 
 def test_writing_stops_after_fifty_tokens_unless_told_otherwise():
-    assert write(Summer(), SOURCE, lambda logits: torch.full((3,), 7)).shape == (3, 50)
+    assert write(Wide(), SOURCE, lambda logits: torch.full((3,), 7)).shape == (3, 50)
     assert greedy(Phrasebook({(3,): (4,) * 99}, 7), SOURCE[:1]).shape == (1, 50)
 
 
 def test_writing_stops_as_soon_as_all_rows_have_ended():
-    said = write(Summer(), SOURCE, lambda logits: torch.full((3,), EOS))
+    said = write(Wide(), SOURCE, lambda logits: torch.full((3,), EOS))
     assert said.tolist() == [[EOS]] * 3
 
 
@@ -292,3 +318,194 @@ def test_an_empty_source_is_rejected(phrasebook):
         write(phrasebook, SOURCE * 0, lambda logits: logits.argmax(-1))
     with pytest.raises(ValueError, match="at least one sequence, got none"):
         translate(phrasebook, TASK, [])
+
+
+# Logits that say nothing
+
+
+class Spoiled(Wide):
+    """Says something sensible but for one number, in one row at one step."""
+
+    def __init__(self, row, step, wrong):
+        super().__init__()
+        self.row, self.at, self.wrong, self.taken = row, step, wrong, 0
+
+    def step(self, token, state, memory):
+        logits, state = super().step(token, state, memory)
+        self.taken += 1
+        if self.taken == self.at:
+            logits[self.row] = self.wrong
+        return logits, state
+
+
+WRONG = {
+    "NaN": (torch.tensor([1.0] * 8 + [math.nan]), "not be NaN or plus infinity, got NaN"),
+    "infinity": (torch.tensor([1.0] * 8 + [math.inf]), "not be NaN or plus infinity, got infinity"),
+    "nothing": (torch.full((9,), -math.inf), "allow at least one token, got only minus infinity"),
+}
+wrongs = pytest.mark.parametrize("wrong", WRONG)
+
+
+@pytest.mark.rejects
+@wrongs
+@pytest.mark.parametrize(("row", "step"), [(0, 1), (2, 3)])
+def test_logits_that_say_nothing_are_told_with_their_step_and_row(wrong, row, step):
+    logits, message = WRONG[wrong]
+    where = f"the logits must {message} at step {step} in row {row}"
+    for call in (
+        lambda model: greedy(model, SOURCE, 5),
+        lambda model: write(model, SOURCE, lambda logits: torch.full((3,), 7), 5),
+    ):
+        with pytest.raises(ValueError, match=where):
+            call(Spoiled(row, step, logits.double()))
+
+
+@wrongs
+def test_a_row_that_has_ended_may_say_anything(wrong):
+    plan = iter([[7, EOS, 7], [7, 8, 8], [EOS, 8, EOS]])
+
+    def choose(logits):
+        return torch.tensor(next(plan))
+
+    said = write(Spoiled(1, 3, WRONG[wrong][0].double()), SOURCE, choose)
+    assert said.tolist() == [[7, 7, EOS], [EOS, PAD, PAD], [7, 8, EOS]]
+
+
+def test_a_token_may_be_forbidden():
+    logits = torch.tensor([[-math.inf, 3.0, -math.inf], [1.0, 2.0, 3.0]])
+    check_logits(logits)
+    check_logits(torch.tensor([[math.nan, 0.0], [0.0, 1.0]]), unread=torch.tensor([True, False]))
+
+
+@pytest.mark.rejects
+def test_logits_without_rows_and_with_more_axes_are_told_too():
+    with pytest.raises(ValueError, match=r"the logits must not be NaN .* got NaN$"):
+        check_logits(torch.tensor([0.0, math.nan]))
+    logits = torch.zeros(2, 3, 4)
+    logits[1, 2, 0] = math.nan
+    with pytest.raises(ValueError, match="got NaN in row 1, place 2"):
+        check_logits(logits)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("chosen", "error", "message"),
+    [
+        ([7, 7, 7], TypeError, "what choose returns must be a tensor, got list"),
+        (torch.full((3, 1), 7), ValueError, r"shape \(batch,\), \(3,\), got \(3, 1\)"),
+        (torch.tensor(7), ValueError, r"\(3,\), got \(\)"),
+        (torch.full((3,), 7.0), TypeError, r"dtype torch\.int64, got torch\.float32"),
+        (torch.full((3,), 7).int(), TypeError, r"dtype torch\.int64, got torch\.int32"),
+        (
+            torch.tensor([7, 9, 7]),
+            ValueError,
+            "what choose returns must hold ids from 0 to 8, got 9",
+        ),
+        (torch.tensor([7, 7, -1]), ValueError, "ids from 0 to 8, got -1"),
+    ],
+)
+def test_a_choice_that_is_no_token_for_each_row_is_told(chosen, error, message):
+    with pytest.raises(error, match=message):
+        write(Wide(), SOURCE, lambda logits: chosen)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        ([[3, EOS]] * 3, TypeError, "what decode returns must be a tensor, got list"),
+        (torch.full((3, 2), 3.0), TypeError, "what decode returns must hold ids of dtype"),
+        (torch.full((3,), 3), ValueError, r"what decode returns must have shape .* got \(3,\)"),
+        (torch.full((2, 2), 3), ValueError, "one row for each of 3 examples, got 2"),
+        (torch.full((3, 2), 7), ValueError, r"an id must be in 0\.\.6, got 7"),
+    ],
+)
+def test_a_way_to_decode_that_returns_other_things_is_told(phrasebook, ids, error, message):
+    with pytest.raises(error, match=message):
+        translate(phrasebook, TASK, TASK.held_out, decode=lambda *call: ids)
+
+
+@pytest.mark.rejects
+def test_examples_from_an_iterator_are_translated(phrasebook):
+    class Twice(Task):
+        def batch(self, examples):
+            super().batch(examples)
+            return super().batch(examples)
+
+    twice = Twice(TASK.name, TASK.source, TASK.target, TASK.train, TASK.held_out)
+    for task in (TASK, twice):
+        found = translate(phrasebook, task, iter(TASK.held_out))
+        assert found == [["B"], ["A", "D", "C"], ["D", "D"]]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("max_length", [math.nan, 2.5, 2.0, True, None, "2"])
+def test_a_longest_length_is_a_whole_number(phrasebook, max_length):
+    with pytest.raises((ValueError, TypeError), match="max_length must be a whole number"):
+        greedy(phrasebook, SOURCE, max_length)
+
+
+# Inputs of other kinds
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("other", [[[3, 4]], np.array([[3, 4]])], ids=["list", "numpy"])
+def test_what_is_no_tensor_is_no_ids(other):
+    kind = type(other).__name__
+    ids = torch.tensor([[3, 4]])
+    for call, name in (
+        (partial(check_ids, other), "source"),
+        (partial(greedy, Wide(), other), "source"),
+        (partial(check_target, other, ids), "target_in"),
+        (partial(Wide(), ids, other), "target_in"),
+        (partial(check_target, ids, other), "source"),
+        (partial(check_vectors, other, 3), "source"),
+        (partial(Table(7, 3, "source"), other), "source"),
+        (partial(tokens_of, other, None), "ids"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be a tensor, got {kind}"):
+            call()
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("mask", "got"),
+    [
+        ([[True, True, True, True]] * 3, "list"),
+        (np.ones((3, 4), dtype=bool), "ndarray"),
+        (True, "bool"),
+        (torch.ones(3, 4), r"torch\.float32"),
+        (torch.ones(3, 4, dtype=torch.long), r"torch\.int64"),
+    ],
+    ids=["list", "numpy", "bool", "float", "int"],
+)
+def test_a_source_mask_of_another_kind_is_told(mask, got):
+    message = f"source_mask must be bool, a tensor that is True where .* got {got}"
+    for call in (
+        partial(check_source_mask, SOURCE),
+        partial(tokens_of, SOURCE),
+        partial(greedy, Wide(), SOURCE, 3),
+        lambda mask: Wide()(SOURCE, SOURCE, mask),
+        partial(RecurrentTranslator(7, 7, d_model=4).encoder, SOURCE),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call(mask)
+
+
+def test_a_table_is_torchs_but_for_what_it_says():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        ours = Table(7, 3, "source")
+        torch.manual_seed(0)
+        theirs = nn.Embedding(7, 3)
+    ids = torch.tensor([[3, 6], [0, 2]])
+    assert_close(ours(ids), theirs(ids), **EXACT)
+    assert repr(ours) == repr(theirs)
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [7, -1])
+def test_a_table_names_an_id_without_a_row(wrong):
+    with pytest.raises(ValueError, match=f"target_in must hold ids from 0 to 6, got {wrong}"):
+        Table(7, 3, "target_in")(torch.tensor([[3, wrong]]))

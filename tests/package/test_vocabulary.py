@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -175,3 +178,99 @@ def test_padding_rejects(sequences, message):
 def test_a_batch_rejects(pairs, message):
     with pytest.raises(ValueError, match=message):
         make_batch(pairs, GERMAN, ENGLISH)
+
+
+# Read once, and held to be what it says
+
+
+@pytest.mark.rejects
+def test_iterators_are_read_once():
+    vocabulary = Vocabulary(token for token in ["a", "b", "a"])
+    assert vocabulary.tokens[3:] == ("a", "b")
+    assert vocabulary.encode(token for token in ["b", "a"]) == [4, 3]
+    assert vocabulary.decode(index for index in [BOS, 4, 3, EOS]) == ["b", "a"]
+    assert pad(iter(row) for row in [[5, 6], [7]]).tolist() == [[5, 6], [7, 0]]
+    pairs = [Pair(("drei", "und"), ("three",)), Pair(("und",), ("twenty", "three"))]
+    lazy = (Pair(iter(pair.source), iter(pair.target)) for pair in pairs)
+    one, other = make_batch(lazy, GERMAN, ENGLISH), make_batch(pairs, GERMAN, ENGLISH)
+    assert torch.equal(one.source, other.source)
+    assert torch.equal(one.target_in, other.target_in)
+    assert torch.equal(one.target_out, other.target_out)
+
+
+def test_tensors_and_numpys_numbers_are_ids(unchecked):
+    assert GERMAN.decode(torch.tensor([3, 4, EOS])) == ["drei", "und"]
+    assert GERMAN.decode(np.array([3, 4])) == ["drei", "und"]
+    assert pad([np.array([3, 4]), torch.tensor([5])]).tolist() == [[3, 4], [5, 0]]
+
+
+def test_padding_before_the_end_of_a_sequence_was_said():
+    assert GERMAN.decode([3, PAD, EOS]) == ["drei", "<pad>"]
+    assert GERMAN.decode([PAD, EOS, PAD]) == ["<pad>"]
+    assert GERMAN.decode([3, PAD, PAD]) == ["drei"]
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [3.0],
+        [math.nan],
+        [True],
+        ["3"],
+        [None],
+        [[3]],
+        "34",
+        torch.tensor([3.0]),
+        torch.tensor([True]),
+        np.array([3.5]),
+        [torch.tensor(True)],
+    ],
+    ids=repr,
+)
+def test_ids_that_are_no_whole_numbers_are_rejected(ids):
+    for call in (lambda: GERMAN.decode(ids), lambda: pad([ids])):
+        with pytest.raises(TypeError, match="an id must be a whole number, got "):
+            call()
+
+
+@pytest.mark.rejects
+def test_an_id_below_zero_is_not_padded():
+    with pytest.raises(ValueError, match="an id must be at least 0, got -1"):
+        pad([[3, -1]])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("token", [7, None, b"a", ["a"], math.nan], ids=repr)
+def test_a_token_that_is_no_string_is_named(token):
+    with pytest.raises(TypeError, match=r"a token is a non-empty string .* of type"):
+        Vocabulary(["a", token])
+    with pytest.raises(ValueError, match="every token must be in the vocabulary of 8 tokens, got"):
+        GERMAN.encode(["drei", token])
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("special", SPECIALS)
+def test_a_sentence_with_a_special_token_is_rejected(special):
+    for side, pair in (
+        ("source", Pair(("drei", special), ("three",))),
+        ("target", Pair(("drei",), ("three", special))),
+    ):
+        with pytest.raises(
+            ValueError, match=f"special tokens, got '{special}' in {side} of pair 1"
+        ):
+            make_batch([PAIRS[0], pair], GERMAN, ENGLISH)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("ids", [[[3, 0]], np.array([[3, 0]]), torch.tensor([[3.0, 0.0]])])
+def test_a_mask_is_made_of_a_tensor_of_ids_only(ids):
+    with pytest.raises(TypeError, match=r"ids must be (a tensor|whole numbers), got"):
+        token_mask(ids)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("n", [0, -1, math.nan, 1.5])
+def test_a_batch_is_cut_into_at_least_one_part(n):
+    with pytest.raises(ValueError, match="n must be "):
+        make_batch(PAIRS, GERMAN, ENGLISH).parts(n)

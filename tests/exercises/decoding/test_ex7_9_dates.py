@@ -131,7 +131,7 @@ def first_replaced(**changes):
     ("answer", "got"),
     [
         (changed_task(lambda task: task.train), "no Task, but something of type tuple"),
-        (changed_task(lambda task: replace(task, train=3)), "a Task that cannot be read"),
+        (changed_task(lambda task: replace(task, train=(3,))), "a Task that cannot be read"),
         (first_replaced(length=0), "a length that is no number of tokens: 0"),
         (
             first_replaced(source=("x",)),
