@@ -39,7 +39,7 @@ def check_whole(least: int, /, **numbers: int) -> None:
             raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
-def check_positive(**numbers: float) -> None:
+def check_positive(**numbers: float | int) -> None:
     """Check that every number is finite and above 0, as rates and temperatures are.
 
     Raises:
@@ -52,7 +52,7 @@ def check_positive(**numbers: float) -> None:
             raise ValueError(f"{name} must be a finite number above 0, got {number}")
 
 
-def check_not_negative(**numbers: float) -> None:
+def check_not_negative(**numbers: float | int) -> None:
     """Check that every number is finite and at least 0.
 
     Raises:
@@ -65,7 +65,7 @@ def check_not_negative(**numbers: float) -> None:
             raise ValueError(f"{name} must be a finite number of at least 0, got {number}")
 
 
-def check_finite(**numbers: float) -> None:
+def check_finite(**numbers: float | int) -> None:
     """Check that every number is finite.
 
     Raises:
@@ -78,7 +78,7 @@ def check_finite(**numbers: float) -> None:
             raise ValueError(f"{name} must be a finite number, got {number}")
 
 
-def check_shares(**shares: float) -> None:
+def check_shares(**shares: float | int) -> None:
     """Check that every share is in [0, 1].
 
     Raises:
@@ -91,7 +91,7 @@ def check_shares(**shares: float) -> None:
             raise ValueError(f"{name} must be in [0, 1], got {share}")
 
 
-def check_dropout(**shares: float) -> None:
+def check_dropout(**shares: float | int) -> None:
     """Check that every share is in [0, 1): something is left of what is dropped, smoothed or averaged.
 
     Raises:

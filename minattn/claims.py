@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any, SupportsFloat
 
 import numpy as np
 
+from minattn.checks import check_finite
 from minattn.display import is_watched, show
 
 
@@ -18,7 +19,7 @@ def claim(
     *,
     at_least: float | int | None = None,
     at_most: float | int | None = None,
-    spread: Sequence[SupportsFloat] | None = None,
+    spread: Iterable[SupportsFloat] | None = None,
 ) -> None:
     """Check a sentence about behaviour against a measurement, and write down that it held.
 
@@ -35,7 +36,8 @@ def claim(
 
     Raises:
         AssertionError: if the measurement falls short; the message has the sentence, the bar and the value.
-        ValueError: if a number has no bar, or a truth value has one.
+        ValueError: if a number has no bar, a truth value has one, or no number can reach the bar.
+        TypeError: if the bar is no number.
 
     >>> claim("seven is prime", all(7 % n for n in range(2, 7)))
     ✓ seven is prime
@@ -85,8 +87,17 @@ def _judge(
         return number, "true", lambda other: other == 1.0
     if is_truth:
         raise ValueError(f"a claim that is true or false has no bar, got {value} with one")
+    check_finite(
+        **{
+            name: bar
+            for name, bar in (("at_least", at_least), ("at_most", at_most))
+            if bar is not None
+        }
+    )
     low = -math.inf if at_least is None else at_least
     high = math.inf if at_most is None else at_most
+    if low > high:
+        raise ValueError(f"at_least must not be above at_most, got {at_least} and {at_most}")
     words = [f"at least {low:g}"] if at_least is not None else []
     words += [f"at most {high:g}"] if at_most is not None else []
     return number, " and ".join(words), lambda other: low <= other <= high and math.isfinite(other)

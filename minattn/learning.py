@@ -3,20 +3,29 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from minattn.checkpoints import check_names, load_checkpoint, save_checkpoint
-from minattn.checks import check_sizes
+from minattn.checkpoints import (
+    MODEL,
+    check_model,
+    check_names,
+    described,
+    facts_in_json,
+    load_checkpoint,
+    save_checkpoint,
+)
+from minattn.checks import check_dropout, check_not_negative, check_positive, check_sizes
 from minattn.display import Progress
 from minattn.schedules import Constant, Schedule
-from minattn.training import Losses, seeded
+from minattn.training import Losses, Steps, check_seed, checked_loss, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,7 @@ class Recipe:
 
     Raises:
         ValueError: if a number is out of range.
+        TypeError: if a number is none, or the schedule cannot be called.
     """
 
     steps: int
@@ -56,19 +66,19 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_sizes(steps=self.steps, batch_size=self.batch_size, accumulate=self.accumulate)
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(
-                f"learning_rate must be a finite number above 0, got {self.learning_rate}"
-            )
-        if not self.clip > 0:
-            raise ValueError(f"clip must be above 0, got {self.clip}")
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing must be at least 0 and below 1, got {self.smoothing}")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be two numbers from 0 to below 1, got {self.betas}")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ValueError(
-                f"weight_decay must be a finite number of at least 0, got {self.weight_decay}"
+        check_positive(learning_rate=self.learning_rate)
+        if self.clip != math.inf:
+            check_positive(clip=self.clip)
+        check_dropout(smoothing=self.smoothing)
+        check_not_negative(weight_decay=self.weight_decay)
+        check_seed(self.seed)
+        betas = tuple(self.betas)
+        if len(betas) != 2 or not all(_is_share(beta) and beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers from 0 to below 1, got {betas}")
+        object.__setattr__(self, "betas", betas)  # a list says the same, and cannot be hashed
+        if not callable(self.schedule):
+            raise TypeError(
+                f"schedule must be a function of the step, as those of minattn.schedules, got {self.schedule!r}"
             )
 
     def differences(self) -> str:
@@ -79,11 +89,15 @@ class Recipe:
         return _without_defaults(repr(self))
 
 
+def _is_share(number: Any) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and 0 <= float(number) <= 1
+
+
 class Parted(Protocol):
     """A batch that can be computed in parts."""
 
     def parts(self, n: int) -> list[tuple[Any, float]]:
-        """Cut into at most n parts; return each with its share of the loss."""
+        """Cut into at most n parts; return each with its share of the loss, all together 1."""
 
 
 def learn(
@@ -101,7 +115,8 @@ def learn(
 
     With a checkpoint, everything that training depends on is stored now and then: the weights, what Adam
     remembers, the state of the random numbers, the losses. If the file is there already, training goes on from
-    it, and ends with the same weights as one that was never interrupted, bit for bit on the same machine.
+    it, and ends with the same weights as one that was never interrupted, bit for bit on the same machine. The file
+    also says how the model was made before its first step, and goes on with no other, see ``described``.
 
     Args:
         model: is trained in place.
@@ -113,7 +128,7 @@ def learn(
         recipe: how. With ``accumulate`` above 1 a batch needs a method ``parts``, see ``Parted``.
         checkpoint: a file to keep the state in, and to go on from.
         about: what else must be the same when training goes on, by name: a short text that tells these batches
-            from others, say.
+            from others, say. Names of what is stored in any case are not free.
         every: steps from one time that it is written to the next; it is also written at the end.
         progress: show one line that stays, and lives while somebody watches.
 
@@ -122,10 +137,13 @@ def learn(
 
     Raises:
         ValueError: if the checkpoint is broken, or belongs to another model, recipe or ``about``; if there are
-            fewer batches than steps.
-        TypeError: if a batch that is to be computed in parts has no ``parts``.
+            fewer batches than steps; if a loss is not one number that depends on the weights, the shares of the
+            parts do not add up to 1, or a share of the learning rate is negative or not finite.
+        TypeError: if a batch that is to be computed in parts has no ``parts``, a loss is no tensor, or ``about`` has
+            something that JSON cannot hold.
         FileNotFoundError: if the folder of the checkpoint does not exist.
-        RuntimeError: if the loss is not finite; the model keeps the weights from before that step.
+        RuntimeError: if the loss, the gradient or a weight is not finite; the model keeps the weights from before
+            that step, and the file what was last written to it.
 
     References:
         Adam: Kingma and Ba 2015, arXiv:1412.6980; its weight decay: Loshchilov and Hutter 2019,
@@ -139,21 +157,31 @@ def learn(
             "with a checkpoint the schedule must say what it is, so that it can be compared when training goes "
             f"on: take one of minattn.schedules, got {recipe.schedule!r}"
         )
-    said = {"recipe": repr(recipe), **(about or {})}
+    about = {} if about is None else dict(about)
+    taken = {"recipe", "steps", MODEL} & set(about)
+    if taken:
+        raise ValueError(f"about must leave recipe, steps and {MODEL} to learn, got {min(taken)}")
+    facts_in_json(about)
+    said = {"recipe": repr(recipe), **about}
+    made = {} if checkpoint is None else described(model)  # before a forward pass changes anything
     optimizer = make_optimizer(model, recipe)
+    updates = Steps(model, optimizer, recipe.clip, recipe.steps)
     line = Progress(live=progress)
     losses = Losses()
     with seeded(recipe.seed):
         if checkpoint is not None and Path(checkpoint).exists():
-            losses += _restore(checkpoint, model, optimizer, said)
+            losses += _restore(checkpoint, model, optimizer, said, made)
         model.train()
         for batch in islice(batches, len(losses), recipe.steps):
+            share = recipe.schedule(len(losses))
+            check_not_negative(**{f"the schedule's share at step {len(losses) + 1}": share})
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * recipe.schedule(len(losses))
-            losses.append(_update(model, batch, loss, optimizer, recipe, len(losses)))
+                group["lr"] = recipe.learning_rate * share
+            values = _losses(model, batch, loss, recipe.accumulate)
+            losses.append(updates.take(len(losses), values))
             done = len(losses)
             if checkpoint is not None and (done % every == 0 or done == recipe.steps):
-                _store(checkpoint, model, optimizer, said, losses)
+                _store(checkpoint, model, optimizer, said | {MODEL: made}, losses)
             if done % 20 == 0:
                 line.update(f"step {done} of {recipe.steps}, loss {losses[-1]:.3f}")
     model.eval()
@@ -186,30 +214,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Adam:
     return torch.optim.AdamW([group for group in groups if group["params"]], **settings)
 
 
-def _update(
-    model: nn.Module,
-    batch: Any,
-    loss: Callable[[Any, Any], Tensor],
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    step: int,
-) -> float:
-    """Change the weights once; return the loss of the whole batch."""
-    optimizer.zero_grad()
-    total = 0.0
-    for part, share in _parts(batch, recipe.accumulate):
-        value = loss(model, part)
+def _losses(
+    model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor], n_parts: int
+) -> Iterator[Tensor]:
+    """Compute the loss of one part after the other, each by its share of the batch."""
+    for part, share in _parts(batch, n_parts):
         # The mean over all that the batch holds, not the mean of the parts' means.
-        value = value * share
-        value.backward()  # type: ignore[no-untyped-call]
-        total += value.item()
-    if not math.isfinite(total):
-        raise RuntimeError(
-            f"the loss must stay finite, got {total} at step {step + 1} of {recipe.steps}"
-        )
-    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    optimizer.step()
-    return total
+        yield checked_loss(loss(model, part)) * share
 
 
 def _parts(batch: Any, n: int) -> list[tuple[Any, float]]:
@@ -219,7 +230,10 @@ def _parts(batch: Any, n: int) -> list[tuple[Any, float]]:
         raise TypeError(
             f"a batch that is computed in {n} parts needs a method parts, got {type(batch).__name__}"
         )
-    parts: list[tuple[Any, float]] = batch.parts(n)
+    parts: list[tuple[Any, float]] = list(batch.parts(n))
+    shares = [share for _, share in parts]
+    if not all(_is_share(share) for share in shares) or not math.isclose(sum(shares), 1):
+        raise ValueError(f"the shares of the parts must be in [0, 1] and add up to 1, got {shares}")
     return parts
 
 
@@ -231,12 +245,12 @@ def _store(
     path: str | os.PathLike[str],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    about: dict[str, str],
+    about: dict[str, Any],
     losses: Losses,
 ) -> None:
     tensors = {f"model/{name}": x for name, x in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        state = optimizer.state[parameter]
+        state = optimizer.state.get(parameter, {})
         tensors |= {f"{kind}/{name}": state[kind] for kind in _ADAM if kind in state}
     tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
     tensors["random"] = torch.get_rng_state()
@@ -247,7 +261,8 @@ def _restore(
     path: str | os.PathLike[str],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    wanted: dict[str, str],
+    wanted: dict[str, Any],
+    made: dict[str, Any],
 ) -> list[float]:
     """Put everything back as it was; return the losses so far. After an error nothing is changed."""
     tensors, about = load_checkpoint(path)
@@ -266,6 +281,7 @@ def _restore(
         if kind in parts:
             parts[kind][name] = x
     check_names(path, parts["model"], model.state_dict())
+    check_model(path, about.get(MODEL), made)
     parameters = dict(model.named_parameters())
     seen = {name: parameters[name] for name in parts["step"] if name in parameters}
     for kind in _ADAM[1:]:

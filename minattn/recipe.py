@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from minattn.checks import check_dropout
 from minattn.learning import Recipe as Recipe
 from minattn.learning import learn
 from minattn.tasks.base import Task
-from minattn.training import Losses, batches, teacher_forcing
+from minattn.training import Losses, batches, check_targets, teacher_forcing
 from minattn.translation import Translator
 from minattn.vocabulary import Batch, token_mask
 
@@ -32,19 +33,20 @@ def smoothed_loss(
         smoothing: :math:`\epsilon`, at least 0 and below 1.
 
     Returns:
-        Nats per token. The least that is possible is the entropy of the smoothed labels, not 0.
+        Nats per token, in float32 where the logits are narrower. The least that is possible is the entropy of the
+        smoothed labels, not 0.
 
     Raises:
-        ValueError: if smoothing is out of range or every target is padding.
+        ValueError: if smoothing is out of range, the shapes do not fit, an id is none of the vocabulary, or every
+            target is padding.
+        TypeError: if the logits are not floating-point numbers, or the ids not of dtype int64.
 
     References:
         Szegedy et al. 2016, arXiv:1512.00567, section 7; Vaswani et al. 2017, arXiv:1706.03762, section 5.4.
     """
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing must be at least 0 and below 1, got {smoothing}")
+    check_dropout(smoothing=smoothing)
+    logits = check_targets(logits, target_out)
     tokens = token_mask(target_out)
-    if not bool(tokens.any()):
-        raise ValueError("a loss needs at least one target token that is not padding, got none")
     log_probs = logits[tokens].log_softmax(-1)  # (tokens, vocab)
     right = log_probs.gather(-1, target_out[tokens][:, None])[:, 0]
     loss = -right.mean()
@@ -82,7 +84,8 @@ def train(
     Raises:
         ValueError: if the checkpoint is broken, or belongs to another model, recipe or task.
         FileNotFoundError: if the folder of the checkpoint does not exist.
-        RuntimeError: if the loss is not finite; the model keeps the weights from before that step.
+        RuntimeError: if the loss, the gradient or a weight is not finite; the model keeps the weights from before
+            that step, and the file what was last written to it.
     """
     data = task.batch(task.train)
     return learn(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock, get_ident
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,6 +59,11 @@ def recording(model: nn.Module) -> Iterator[Recording]:
     The weights are found with ``attention_weights``, so any attend can be recorded. Call ``model.eval()``
     first where there is dropout: in training the weights that are kept would be drawn anew.
 
+    Blocks may stand within each other and end in any order. Each recording has every call once, with the weights
+    that the model attends with, be ``attending`` within or around it. A block is about its own thread: what another
+    thread does with the model is neither recorded nor changed. In the block the model has the submodules, weights
+    and modes that it has outside; a copy that is made there is a copy of the model outside.
+
     Args:
         model: any model whose parts call ``self.attend(query, key, value, mask)``.
 
@@ -65,44 +72,34 @@ def recording(model: nn.Module) -> Iterator[Recording]:
     """
     record = Recording()
 
-    def recorder(attend: Attend, name: str) -> Attend:
-        def recorded(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
-            with torch.no_grad():
-                weights = attention_weights(attend, query, key, _bool_mask(mask, query, key))
-            record.calls.setdefault(name, []).append(weights)
-            return attend(query, key, value, mask)
+    def made(name: str, below: Attend) -> _Block:
+        return _Block(keep=record.calls.setdefault, name=name)
 
-        return recorded
-
-    with _rewired(model, recorder):
+    with _opened(model, made):
         yield record
 
 
 @contextmanager
 def attending(model: nn.Module, change: Callable[[Attend], Attend]) -> Iterator[None]:
-    """Change how a trained model attends while the block runs.
+    """Change how a trained model attends while the block runs; see ``recording`` for blocks within blocks.
 
     Args:
         model: any model whose parts call ``self.attend(query, key, value, mask)``.
-        change: takes the attend of a part and returns the one to use instead, such as ``hard``.
+        change: takes the attend of a part and returns the one to use instead, such as ``hard``. A module that it
+            makes is in training mode when its part is, and stays outside of the model.
 
     Raises:
         ValueError: if no part of the model attends.
     """
-    with _rewired(model, lambda attend, name: _WithBoolMask(change(attend))):
+    before = set(model.modules())
+
+    def made(name: str, below: Attend) -> _Block:
+        changed = change(below)
+        new = () if not isinstance(changed, nn.Module) else set(changed.modules()) - before
+        return _Block(change=changed, new=tuple(new), name=name)
+
+    with _opened(model, made):
         yield
-
-
-class _WithBoolMask(nn.Module):
-    """Hand a mask to an attend as a tensor."""
-
-    def __init__(self, inner: Attend) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
-        output: Tensor = self.inner(query, key, value, _bool_mask(mask, query, key))
-        return output
 
 
 def _bool_mask(mask: Mask, query: Tensor, key: Tensor) -> Tensor | None:
@@ -114,28 +111,136 @@ def _bool_mask(mask: Mask, query: Tensor, key: Tensor) -> Tensor | None:
     return to_bool(mask, shape, query.device).expand(shape)
 
 
+class _Block:
+    """What one open block does at one place: keep the weights, or attend in another way.
+
+    Args:
+        name: of the place.
+        keep: takes the name and an empty list, and returns the list to put the weights in.
+        change: the attend to use instead.
+        new: the modules of the change that are none of the model's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keep: Callable[[str, list[Tensor]], list[Tensor]] | None = None,
+        change: Attend | None = None,
+        new: tuple[nn.Module, ...] = (),
+    ) -> None:
+        self.name, self.keep, self.change, self.new = name, keep, change, new
+        self.thread = get_ident()
+
+
+class _Hook:
+    """Stands in for the attend of a part while blocks are open, and attends as they say.
+
+    It is no module and lies beside the part's submodules, so that the tree stays what it is.
+
+    Args:
+        part: whose attend it stands in for.
+    """
+
+    def __init__(self, part: nn.Module) -> None:
+        self.part, self.own = part, "attend" in vars(part)
+        self.__wrapped__: Attend = part.attend  # type: ignore[assignment]
+        self.blocks: tuple[_Block, ...] = ()  # replaced, never changed: a call sees one state of it
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        blocks = [block for block in self.blocks if block.thread == get_ident()]
+        for block in blocks:
+            if block.keep is not None:
+                with torch.no_grad():
+                    bool_mask = _bool_mask(mask, query, key)
+                    weights = attention_weights(self.attend_of(blocks), query, key, bool_mask)
+                block.keep(block.name, []).append(weights)
+        return self.attend_of(blocks)(query, key, value, mask)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self.__wrapped__,)  # so copies and pickles hold the attend that is outside
+
+    def attend_of(self, blocks: list[_Block]) -> Attend:
+        """Return the attend after the changes of some blocks, the last of which stands above the others."""
+        change = next((block for block in reversed(blocks) if block.change is not None), None)
+        if change is None:
+            return self.__wrapped__
+
+        def changed(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+            for module in change.new:
+                module.training = self.part.training
+            assert change.change is not None
+            return change.change(query, key, value, _bool_mask(mask, query, key))
+
+        return changed
+
+    def below(self) -> Attend:
+        """Return what a change has to work with, which is itself changed where changes are open already."""
+        thread = get_ident()
+        lower = [b for b in self.blocks if b.thread == thread and b.change is not None]
+        if not lower:
+            return self.__wrapped__
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+            # Of the lower ones, those that are still open: blocks end in any order.
+            still = [block for block in lower if block in self.blocks]
+            return self.attend_of(still)(query, key, value, mask)
+
+        return attend
+
+
+def _itself(attend: Attend) -> Attend:
+    return attend
+
+
+_LOCK = RLock()
+"""Held while blocks are opened and closed, not while a model runs."""
+
+
 @contextmanager
-def _rewired(model: nn.Module, rewire: Callable[[Attend, str], Attend]) -> Iterator[None]:
-    """Replace every ``attend`` in a model, and put the old ones back whatever happens."""
-    owners = [
-        (name, part)
-        for name, part in model.named_modules()
-        if callable(getattr(part, "attend", None)) and not _attends_within(part.attend)
-    ]
-    if not owners:
-        raise ValueError(
-            f"the model must have an attend somewhere, got {type(model).__name__} without"
-        )
-    before = [(part, part.attend, list(part._modules)) for _, part in owners]
+def _opened(model: nn.Module, make: Callable[[str, Attend], _Block]) -> Iterator[None]:
+    """Open a block at every place of a model that attends, and close it whatever happens."""
+    with _LOCK:
+        places = list(_places(model))
+        if not places:
+            raise ValueError(
+                f"the model must have an attend somewhere, got {type(model).__name__} without"
+            )
+        hooks = [_hook(part) or _Hook(part) for _, part in places]
+        blocks = [make(name, hook.below()) for (name, _), hook in zip(places, hooks, strict=True)]
+        for hook, block in zip(hooks, blocks, strict=True):
+            vars(hook.part)["attend"] = hook
+            hook.blocks = (*hook.blocks, block)
     try:
-        for name, part in owners:
-            _set_attend(part, rewire(part.attend, name))
         yield
     finally:
-        for part, attend, order in before:
-            _set_attend(part, attend)
-            # In their old order: an optimizer made later sees the same parameters in the same places.
-            part._modules = {name: part._modules[name] for name in order}
+        with _LOCK:
+            for hook, block in zip(hooks, blocks, strict=True):
+                hook.blocks = tuple(other for other in hook.blocks if other is not block)
+                if not hook.blocks and _hook(hook.part) is hook:
+                    if hook.own:
+                        vars(hook.part)["attend"] = hook.__wrapped__
+                    else:
+                        del vars(hook.part)["attend"]
+
+
+def _places(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Find the parts that attend, and not through a layer that attends itself."""
+    for name, part in model.named_modules(prefix=prefix):
+        hook = _hook(part)
+        attend = getattr(part, "attend", None) if hook is None else hook.__wrapped__
+        if not callable(attend) or _attends_within(attend):
+            continue
+        changes = [b.change for b in hook.blocks if b.thread == get_ident()] if hook else []
+        change = next((c for c in reversed(changes) if c is not None), None)
+        if isinstance(change, nn.Module) and _attends_within(change):
+            yield from _places(change, f"{name}.attend" if name else "attend")
+        else:
+            yield name, part
+
+
+def _hook(part: nn.Module) -> _Hook | None:
+    found = vars(part).get("attend")
+    return found if isinstance(found, _Hook) else None
 
 
 def _attends_within(attend: object) -> bool:
@@ -143,13 +248,3 @@ def _attends_within(attend: object) -> bool:
     return isinstance(attend, nn.Module) and any(
         callable(getattr(part, "attend", None)) for part in attend.modules()
     )
-
-
-def _set_attend(part: nn.Module, attend: Attend) -> None:
-    """Set ``part.attend``, past the rule that only a module may take a module's place."""
-    part._modules.pop("attend", None)
-    part.__dict__.pop("attend", None)
-    if isinstance(attend, nn.Module):
-        part.add_module("attend", attend)
-    else:
-        object.__setattr__(part, "attend", attend)

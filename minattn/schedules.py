@@ -3,11 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
-from minattn.checks import check_sizes
+from minattn.checks import check_shares, check_sizes, check_whole
 
 Schedule = Callable[[int], float]
-"""Takes the number of steps already done and returns the share of the highest learning rate, 0 to 1."""
+"""Takes the number of steps already done and returns the share of the highest learning rate, 0 to 1.
+
+Those of this module reject a number that is not whole or below 0.
+"""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Constant:
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         return 1.0
 
 
@@ -44,6 +49,7 @@ class HoldAndFall:
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         return max(0.0, min(1.0, 2 * (self.steps - step) / self.steps))
 
 
@@ -68,10 +74,11 @@ class Cosine:
 
     def __post_init__(self) -> None:
         check_sizes(steps=self.steps)
-        _check_share("end", self.end)
+        check_shares(end=self.end)
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         return _along_cosine(1.0, self.end, step / self.steps)
 
 
@@ -93,9 +100,12 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         check_sizes(steps=self.steps)
+        if not callable(self.then):
+            raise TypeError(f"then must be a schedule, got {self.then!r}")
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         return (step + 1) / self.steps if step < self.steps else self.then(step - self.steps)
 
 
@@ -124,6 +134,7 @@ class Noam:
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         n = step + 1
         return min(n / self.warm_up, math.sqrt(self.warm_up / n))
 
@@ -153,16 +164,17 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         check_sizes(steps=self.steps)
-        if not 1 < self.warm_up * self.steps < self.steps:
+        if not (isinstance(self.warm_up, Real) and 1 < self.warm_up * self.steps < self.steps):
             raise ValueError(
                 "warm_up must be a share below 1 that is more than one step, "
-                f"got {self.warm_up} of {self.steps} steps"
+                f"got {self.warm_up!r} of {self.steps} steps"
             )
-        _check_share("start", self.start)
-        _check_share("end", self.end)
+        check_shares(start=self.start)
+        check_shares(end=self.end)
 
     def __call__(self, step: int) -> float:
         """Return the share at one step."""
+        check_whole(0, step=step)
         top = self.warm_up * self.steps - 1  # the step with the highest rate
         if step <= top:
             return _along_cosine(self.start, 1.0, step / top)
@@ -172,8 +184,3 @@ class OneCycle:
 def _along_cosine(start: float, end: float, way: float) -> float:
     """Go from one value to another along half a period of the cosine; ``way`` goes from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * min(1.0, way))) / 2
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {share}")

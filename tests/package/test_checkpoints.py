@@ -2,8 +2,13 @@ import json
 import math
 import os
 import pickle
+import secrets
+import stat
 import struct
+import threading
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,15 +17,19 @@ from safetensors.torch import save
 from torch import nn
 from torch.testing import assert_close
 
+from minattn.alignment import hard
 from minattn.checkpoints import (
     FORMAT,
     check_names,
+    described,
     load_checkpoint,
     load_model,
     save_checkpoint,
     save_model,
 )
-from minattn.transformer import TransformerTranslator
+from minattn.dot_product import attend
+from minattn.recording import attending, recording
+from minattn.transformer import FeedForward, Residual, TransformerTranslator
 from tests.package.strategies import EXACT, built, normal
 from tests.package.test_training import identical, weights
 
@@ -459,3 +468,370 @@ def test_names_are_compared_both_ways_and_the_first_that_differs_is_named():
         ValueError, match=start + r".*\(2, 3\) for a, where the model has .*\(3, 2\)$"
     ):
         check_names("f", {"a": x}, {"a": y})
+
+
+# How a model was made
+
+
+class Keeps(nn.Module):
+    """Keeps whatever it is given."""
+
+    def __init__(self, **kept):
+        super().__init__()
+        vars(self).update(kept)
+
+
+def one_made_in_another(x, y=3):
+    def inner(z, w=y):
+        return x + w + z
+
+    return inner
+
+
+def holds_itself():
+    def inner(z):
+        return inner(z)
+
+    return inner
+
+
+class Callable:
+    def __init__(self, **kept):
+        vars(self).update(kept)
+
+    def __call__(self, x):
+        return x
+
+
+def transformer(**settings):
+    sizes = {"d_model": 12, "n_heads": 2} | settings
+    return lambda: built(lambda: TransformerTranslator(7, 11, **sizes))
+
+
+MADE = {
+    "heads": (
+        transformer(), transformer(n_heads=4),
+        "n_heads of encoder.blocks.0.self_attention: 2 in the file, 4 in the model",
+    ),
+    "dropout": (
+        transformer(dropout=0.1), transformer(dropout=0.2),
+        "p of encoder.blocks.0.add_self_attention.dropout: 0.1 in the file, 0.2 in the model",
+    ),
+    "positions": (
+        transformer(), transformer(positions=nn.Identity()),
+        "class of positions: minattn.positions.SinusoidalPositions in the file, torch.Identity in",
+    ),
+    "positions of a function": (
+        transformer(positions=lambda x: x), transformer(),
+        "class of positions: no such part in the file, minattn.positions.SinusoidalPositions",
+    ),
+    "tying": (
+        transformer(tied=True), transformer(tied=False),
+        r"shared weights: \[\['readout.weight', 'target_embedding.weight'\]\] in the file, none in",
+    ),
+    "the place of the norm": (
+        lambda: built(lambda: Residual(6, norm="pre")), lambda: built(lambda: Residual(6, norm="post")),
+        "place: pre in the file, post in",
+    ),
+    "the attend": (
+        transformer(), transformer(attend=attend),
+        r"attend of .*: minattn.dot_product.fused_attend in the file, minattn.dot_product.attend in",
+    ),
+    "the scale of an attend": (
+        transformer(attend=partial(attend, scale=0.5)), transformer(attend=partial(attend, scale=1.0)),
+        "attend of .*: .*'scale': 0.5.* in the file, .*'scale': 1.0.* in the model",
+    ),
+    "the activation": (
+        lambda: built(lambda: FeedForward(6, 7)),
+        lambda: built(lambda: FeedForward(6, 7, activation=nn.functional.gelu)),
+        "activation: torch.relu in the file, torch.gelu in the model",
+    ),
+    "the scale of the embedding": (
+        transformer(embedding_scale=1.0), transformer(embedding_scale=2.0),
+        "embedding_scale: 1.0 in the file, 2.0 in the model",
+    ),
+    "a number of numpy's": (
+        lambda: Keeps(n=np.int64(2)), lambda: Keeps(n=np.int64(3)), "n: 2 in the file, 3 in the model",
+    ),
+    "truth": (lambda: Keeps(causal=True), lambda: Keeps(causal=False), "causal: True in the file, False"),
+    "nothing": (lambda: Keeps(n=None), lambda: Keeps(n=0), "n: None in the file, 0 in the model"),
+    "infinity": (lambda: Keeps(n=math.inf), lambda: Keeps(n=1.0), "n: inf in the file, 1.0 in the model"),
+    "a tuple": (
+        lambda: Keeps(n=(1, (2, 3))), lambda: Keeps(n=(1, (2, 4))), r"n: \[1, \[2, 3\]\] in the file",
+    ),
+    "a dtype": (
+        lambda: Keeps(n=torch.float32), lambda: Keeps(n=torch.float64), "n: torch.float32 in the file",
+    ),
+    "a function from a function": (
+        lambda: Keeps(n=one_made_in_another(1)), lambda: Keeps(n=one_made_in_another(2)),
+        "n: {.*'x': 1.*} in the file, {.*'x': 2.*} in the model",
+    ),
+    "a default of a function from a function": (
+        lambda: Keeps(n=one_made_in_another(1, 5)), lambda: Keeps(n=one_made_in_another(1, 6)),
+        "n: {.*'w': 5.*} in the file, {.*'w': 6.*} in the model",
+    ),
+    "a default of a lambda": (
+        lambda: Keeps(n=lambda x, tau=1: x), lambda: Keeps(n=lambda x, tau=2: x), "n: {.*'tau': 1.*}",
+    ),
+    "an object that can be called": (
+        lambda: Keeps(n=Callable(type=1)), lambda: Keeps(n=Callable(type=2)), "n: {.*'type': 1.*}",
+    ),
+    "an attribute called type": (lambda: Keeps(type=1), lambda: Keeps(type=2), "type: 1 in the file"),
+    "one part more": (
+        nn.Sequential, lambda: nn.Sequential(nn.ReLU()),
+        "class of 0: no such part in the file, torch.ReLU in the model",
+    ),
+    "one part fewer": (
+        lambda: nn.Sequential(nn.ReLU()), nn.Sequential,
+        "class of 0: torch.ReLU in the file, no such part in the model",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("stored", "other", "message"), MADE.values(), ids=MADE)
+def test_a_model_that_was_made_otherwise_is_rejected_by_name_and_left_as_it_was(
+    path, stored, other, message
+):
+    save_model(path, stored(), {"a": 1})
+    assert load_model(path, stored()) == {"a": 1}
+    model = other()
+    before = weights(model)
+    with pytest.raises(ValueError, match=f"must have been made like this one.* in {message}"):
+        load_model(path, model)
+    assert identical(weights(model), before)
+
+
+@pytest.mark.parametrize(
+    ("stored", "other"),
+    [
+        (lambda: Keeps(n=holds_itself()), lambda: Keeps(n=holds_itself())),
+        (lambda: Keeps(seen=[1], x=torch.ones(2)), lambda: Keeps(seen=[], x=torch.ones(3))),
+        (lambda: Keeps(_cache=3), lambda: Keeps(_cache=4)),
+        (lambda: Keeps(n=2), lambda: Keeps(n=2, new=1)),  # of another edition
+        (lambda: Keeps(n=2, old=1), lambda: Keeps(n=np.int32(2))),
+        (lambda: nn.Dropout(0.1).eval(), lambda: nn.Dropout(0.1).train()),
+        (lambda: nn.Linear(2, 3).requires_grad_(False), lambda: nn.Linear(2, 3)),
+    ],
+)
+def test_what_does_not_make_a_model_may_differ(path, stored, other):
+    save_model(path, stored())
+    assert load_model(path, other()) == {}
+
+
+def test_the_description_holds_no_address_and_is_plain_json():
+    for stored, *_ in MADE.values():
+        said = json.dumps(described(stored()), allow_nan=False)
+        assert " at 0x" not in said
+        assert json.loads(said) == described(stored())
+
+
+def test_a_model_is_described_inside_a_block_as_outside():
+    model = transformer()()
+    outside = described(model)
+    with recording(model), attending(model, hard):
+        assert described(model) == outside
+
+
+def test_a_script_that_is_run_and_imported_makes_the_same_model(monkeypatch):
+    before = described(Keeps(n=one_made_in_another))
+    monkeypatch.setattr(Keeps, "__module__", "__main__")
+    monkeypatch.setattr(one_made_in_another, "__module__", "__main__")
+    assert described(Keeps(n=one_made_in_another)) == before
+
+
+def test_a_file_of_an_edition_without_descriptions_is_loaded(path):
+    model, twin = transformer(n_heads=4)(), transformer(n_heads=2)()
+    save_checkpoint(path, model.state_dict(), {"a": 1})
+    assert load_model(path, twin) == {"a": 1}
+    assert identical(weights(twin), weights(model))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("said", [3, "x", {}, {"parts": [], "shared": []}])
+def test_a_description_that_is_none_is_rejected(path, said):
+    save_checkpoint(path, nn.Linear(2, 3).state_dict(), {"__model__": said})
+    with pytest.raises(ValueError, match=r"__model__ in .* must say how a model was made, got"):
+        load_model(path, nn.Linear(2, 3))
+
+
+@pytest.mark.rejects
+def test_the_name_of_the_description_is_not_free(path):
+    with pytest.raises(ValueError, match="about must leave __model__ to save_model, got 3"):
+        save_model(path, nn.Linear(2, 3), {"__model__": 3})
+    assert not path.exists()
+
+
+# What a file cannot hold
+
+DENSE = torch.ones(2, 3)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("tensors", "error", "message"),
+    [
+        ({"__metadata__": DENSE}, ValueError, "neither empty nor __metadata__, .* got '__metadata__'"),
+        ({"": DENSE}, ValueError, "neither empty nor __metadata__, .* got ''"),
+        ({3: DENSE}, TypeError, "name of a tensor must be a string, got 3"),
+        ({None: DENSE}, TypeError, "name of a tensor must be a string, got None"),
+        ({"x": [1.0]}, TypeError, "x must be a tensor, got list"),
+        ({"x": np.ones(2)}, TypeError, "x must be a tensor, got ndarray"),
+        ({"x": None}, TypeError, "x must be a tensor, got NoneType"),
+        ({"x": DENSE.to_sparse()}, ValueError, "x must be a dense tensor .* got a sparse_coo one"),
+        ({"x": DENSE.to("meta")}, ValueError, "x must be a dense tensor .* got a meta one"),
+        ({"x": DENSE.to(torch.complex128)}, ValueError, "dtype of safetensors, got torch.complex128"),
+        ({"\ud800": DENSE}, ValueError, "surrogates"),
+    ],
+)  # fmt: skip
+def test_tensors_that_no_file_can_hold_are_rejected_before_anything_is_written(
+    path, tensors, error, message
+):
+    save_checkpoint(path, TENSORS, {})
+    before = path.read_bytes()
+    with pytest.raises(error, match=message):
+        save_checkpoint(path, OTHERS | tensors, {})
+    assert path.read_bytes() == before
+    assert alone(path)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("about", "error", "message"),
+    [
+        ({"a": math.nan}, ValueError, "about must hold what JSON can hold, got .*nan"),
+        ({"a": [{"b": (1, math.nan)}]}, ValueError, "about must hold what JSON can hold, got nan"),
+        ({1: "a"}, TypeError, "a name in about must be a string, for JSON has no other, got 1"),
+        ({"a": {None: 1}}, TypeError, "a name in about must be a string, .* got None"),
+        ({"a": [{True: 1}]}, TypeError, "a name in about must be a string, .* got True"),
+        ({"a": ({0.5: 1},)}, TypeError, "a name in about must be a string, .* got 0.5"),
+    ],
+)  # fmt: skip
+def test_facts_that_would_come_back_as_others_are_rejected_and_nothing_is_written(
+    path, about, error, message
+):
+    with pytest.raises(error, match=message):
+        save_checkpoint(path, TENSORS, about)
+    assert not list(path.parent.iterdir())
+
+
+def test_a_tuple_comes_back_as_a_list(path):
+    save_checkpoint(path, {}, {"a": (1, (2,))})
+    assert load_checkpoint(path)[1] == {"a": [1, [2]]}
+
+
+def test_views_that_are_turned_only_when_they_are_read_are_written_as_they_read(path):
+    x = torch.tensor([1 + 2j, 3 - 1j], dtype=torch.complex64)
+    save_checkpoint(path, {"conj": x.conj(), "neg": x.conj().imag}, {})
+    found = load_checkpoint(path)[0]
+    assert found["conj"].tolist() == [1 - 2j, 3 + 1j]
+    assert found["neg"].tolist() == [-2.0, 1.0]
+
+
+# The place of a file
+
+
+def mode(path):
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@posix
+@pytest.mark.parametrize("old", [0o600, 0o644, 0o664, 0o444])
+def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual_ones(path, umask, old):
+    save_checkpoint(path, TENSORS, {})
+    assert mode(path) == 0o640
+    path.chmod(old)
+    save_checkpoint(path, OTHERS, {})
+    assert mode(path) == old
+    assert same(load_checkpoint(path)[0], OTHERS)
+
+
+@posix
+def test_a_secret_file_is_never_seen_by_others_while_it_is_written(path, monkeypatch):
+    save_checkpoint(path, TENSORS, {})
+    path.chmod(0o600)
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append(os.fstat(file).st_mode & 0o777))
+    save_checkpoint(path, OTHERS, {})
+    assert seen == [0o600]
+
+
+@posix
+def test_a_link_that_was_planted_where_a_file_is_begun_is_not_followed(path, tmp_path, monkeypatch):
+    victim = tmp_path / "elsewhere" / "victim"
+    victim.parent.mkdir()
+    victim.write_text("precious")
+    monkeypatch.setattr(secrets, "token_hex", lambda n: "guessed")
+    for name in (f".{path.name}.part", f".{path.name}.guessed.part"):
+        os.symlink(victim, path.with_name(name))
+    with pytest.raises(FileExistsError):
+        save_checkpoint(path, TENSORS, {})
+    assert victim.read_text() == "precious"
+    save_checkpoint(path, TENSORS, {})
+    assert victim.read_text() == "precious"
+    assert same(load_checkpoint(path)[0], TENSORS)
+
+
+@posix
+def test_a_link_at_the_place_of_a_file_is_replaced_and_not_followed(path, tmp_path, umask):
+    other = tmp_path / "other"
+    other.write_text("precious")
+    other.chmod(0o666)
+    os.symlink(other, path)
+    save_checkpoint(path, TENSORS, {})
+    assert other.read_text() == "precious"
+    assert not path.is_symlink()
+    assert mode(path) == 0o640
+
+
+@posix
+@pytest.mark.rejects
+def test_what_is_neither_a_file_nor_a_link_is_not_replaced(path):
+    os.mkfifo(path)
+    with pytest.raises(
+        OSError, match=r"must be written to a file, got .*a\.checkpoint, which is none"
+    ):
+        save_checkpoint(path, TENSORS, {})
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert alone(path)
+
+
+def test_of_several_that_write_at_once_one_wins_and_the_file_is_always_whole(path):
+    save_checkpoint(path, {"x": torch.full((9999,), 0.0)}, {})
+    errors = []
+
+    def write(i):
+        try:
+            for _ in range(30):
+                save_checkpoint(path, {"x": torch.full((9999,), float(i))}, {})
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert len(load_checkpoint(path)[0]["x"].unique()) == 1
+    assert errors == []
+    assert alone(path)
+
+
+def test_what_killed_processes_left_is_cleared_and_what_is_being_written_is_not(path):
+    old, new = (path.with_name(f".{path.name}.{name}.part") for name in ("0123", "4567"))
+    others = path.with_name(".b.checkpoint.0123.part")
+    for left in (old, new, others):
+        left.write_bytes(b"half")
+    for left in (old, others):
+        os.utime(left, (1e9, 1e9))
+    save_checkpoint(path, TENSORS, {})
+    assert set(path.parent.iterdir()) == {path, new, others}

@@ -176,3 +176,30 @@ def test_a_measurement_that_there_is_not_is_named(measure):
 def test_a_curve_that_there_is_not_is_named(measure):
     with pytest.raises(ValueError, match=f"got '{measure}'"):
         Results(DATA).curve("fixed", measure)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("bars", "error", "message"),
+    [
+        ({"at_least": math.nan}, ValueError, "at_least must be a finite number, got nan"),
+        ({"at_most": math.inf}, ValueError, "at_most must be a finite number, got inf"),
+        ({"at_most": "1"}, TypeError, "at_most must be a finite number, got '1' of type str"),
+        ({"at_least": 2, "at_most": 1}, ValueError, "must not be above at_most, got 2 and 1"),
+    ],
+)
+def test_a_bar_that_nothing_reaches_or_everything_is_rejected(bars, error, message, capsys):
+    with pytest.raises(error, match=message):
+        claim("it works", 1.5, **bars)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_spread_may_be_an_iterator(notebook):
+    claim("it works", 0.97, at_least=0.9, spread=(x for x in (0.95, 0.99)))
+    assert notebook.outputs[0]["metadata"]["minattn"]["spread"] == [0.95, 0.99]
+
+
+@pytest.mark.rejects
+def test_an_iterator_with_a_seed_that_falls_short_is_read_to_its_end():
+    with pytest.raises(AssertionError, match=r"one of the seeds: it works .* measured 0\.5"):
+        claim("it works", 0.97, at_least=0.9, spread=iter([0.95, 0.5]))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from minattn.checkpoints import load_checkpoint
 from minattn.learning import Recipe, learn, make_optimizer
 from minattn.recipe import smoothed_loss, train
 from minattn.schedules import OneCycle
@@ -33,9 +34,10 @@ def contrastive(model, x):
     return F.cross_entropy(5 * a @ b.T, torch.arange(len(x)))
 
 
-def small(seed=0):
+def small(seed=0, dropout=0.2, norm=None):
     with seeded(seed):
-        return nn.Sequential(nn.Linear(3, 5), nn.Dropout(0.2), nn.LayerNorm(5), nn.Linear(5, 2))
+        norm = nn.LayerNorm(5) if norm is None else norm
+        return nn.Sequential(nn.Linear(3, 5), nn.Dropout(dropout), norm, nn.Linear(5, 2))
 
 
 def weights(model):
@@ -224,3 +226,206 @@ def test_a_loss_that_is_no_number_leaves_the_weights_from_before():
     with pytest.raises(RuntimeError, match="the loss must stay finite, got nan at step 1 of 7"):
         learn(model, batches(), lambda m, x: contrastive(m, x) * math.nan, RECIPE, progress=False)
     assert torch.equal(weights(model), before)
+
+
+def test_batches_may_be_a_list_and_are_not_read_beyond_the_steps():
+    one, other = small(), small()
+    left = batches()
+    losses = learn(one, left, contrastive, RECIPE, progress=False)
+    assert len(next(left)) == 5 + 7
+    assert learn(other, list(batches()), contrastive, RECIPE, progress=False) == losses
+
+
+class Cut:
+    """A batch in two parts."""
+
+    def __init__(self, x, shares=(0.5, 0.5)):
+        self.x, self.shares = x, shares
+
+    def parts(self, n):
+        return zip(self.x.chunk(2), self.shares, strict=True)  # an iterator
+
+
+def test_the_losses_of_parts_in_a_narrow_type_are_added_in_float32():
+    model = nn.Linear(3, 2).bfloat16()
+    said = [torch.tensor(3.0), torch.tensor(1.0)]
+    asked = iter(said * 2)
+
+    def loss(model, x):
+        return (model(x.bfloat16()).sum() * 0 + next(asked)).bfloat16()
+
+    recipe = Recipe(steps=2, accumulate=2, learning_rate=1e-3)
+    losses = learn(
+        model, (Cut(points(i, 4), (0.3, 0.7)) for i in range(2)), loss, recipe, progress=False
+    )
+    assert losses == pytest.approx([0.3 * 3 + 0.7 * 1] * 2, rel=1e-6)  # bfloat16 has three digits
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("bad", [0, 1])
+def test_one_part_whose_loss_is_no_number_stops_training(bad):
+    model, calls = small(), []
+    before = weights(model)
+
+    def loss(model, x):
+        calls.append(None)
+        return contrastive(model, x) * (math.nan if len(calls) == bad + 1 else 1.0)
+
+    recipe = dataclasses.replace(RECIPE, accumulate=2)
+    with pytest.raises(RuntimeError, match="the loss must stay finite, got nan at step 1 of 7"):
+        learn(model, [Cut(points(0))] * 7, loss, recipe, progress=False)
+    assert torch.equal(weights(model), before)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("shares", [(0.5, 0.6), (1.5, -0.5), (math.nan, 0.5), (0.5, "0.5")])
+def test_shares_of_parts_that_are_none_are_rejected(shares):
+    recipe = dataclasses.replace(RECIPE, accumulate=2)
+    with pytest.raises(
+        ValueError, match=r"shares of the parts must be in \[0, 1\] and add up to 1"
+    ):
+        learn(small(), [Cut(points(0), shares)] * 7, contrastive, recipe, progress=False)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (lambda m, x: m(x), ValueError, r"loss must be one number, got shape \(5, 2\)"),
+        (lambda m, x: 0.5, TypeError, "loss must be a tensor, got float"),
+        (lambda m, x: None, TypeError, "loss must be a tensor, got NoneType"),
+        (lambda m, x: torch.tensor(3), TypeError, "loss must hold floating-point numbers"),
+        (lambda m, x: m(x).sum().detach(), ValueError, "depend on a weight that learns, got"),
+        (lambda m, x: m(x).sum() / 0, RuntimeError, "the loss must stay finite, got -?inf at step 1"),
+        (lambda m, x: m(x * math.inf).sum(), RuntimeError, "loss must stay finite, got nan at step 1"),
+    ],
+)  # fmt: skip
+def test_what_is_no_loss_is_rejected_and_changes_nothing(tmp_path, loss, error, message):
+    model, path = small(), tmp_path / "kept"
+    before = weights(model)
+    with pytest.raises(error, match=message):
+        learn(model, batches(), loss, RECIPE, checkpoint=path, every=1, progress=False)
+    assert torch.equal(weights(model), before)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("share", "error"), [(math.nan, ValueError), (-0.1, ValueError), (math.inf, ValueError), (None, TypeError)]
+)  # fmt: skip
+def test_a_schedule_that_says_no_share_stops_training_at_that_step(share, error):
+    recipe = dataclasses.replace(RECIPE, schedule=lambda step: 1.0 if step < 3 else share)
+    model, twin = small(), small()
+    with pytest.raises(error, match=f"share at step 4 must be a finite number .* got {share}"):
+        learn(model, batches(), contrastive, recipe, progress=False)
+    short = dataclasses.replace(RECIPE, steps=3)
+    learn(twin, batches(), contrastive, short, progress=False)
+    assert torch.equal(weights(model), weights(twin))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, None, "3", True])
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Recipe)])
+def test_a_recipe_of_something_that_is_no_number_is_rejected(field, wrong):
+    if field == "by_length":
+        return
+    wrong = (wrong, 0.9) if field == "betas" else wrong
+    with pytest.raises((ValueError, TypeError), match=f"{field} must be .*got"):
+        dataclasses.replace(RECIPE, **{field: wrong})
+
+
+@pytest.mark.rejects  # the shape checks want the tuple that it says
+def test_betas_in_a_list_are_betas():
+    recipe = dataclasses.replace(RECIPE, betas=[0.9, 0.98])
+    assert recipe == dataclasses.replace(RECIPE, betas=(0.9, 0.98))
+    assert hash(recipe) == hash(dataclasses.replace(RECIPE, betas=(0.9, 0.98)))
+
+
+# A checkpoint outlives what goes wrong after it
+
+
+@pytest.mark.rejects
+def test_weights_that_break_leave_the_last_good_checkpoint_and_training_goes_on_from_it(
+    tmp_path, monkeypatch
+):
+    path, whole = tmp_path / "kept", small()
+    losses = learn(whole, batches(), contrastive, RECIPE, progress=False)
+    steps = []
+    step = torch.optim.AdamW.step
+
+    def broken(self, *rest):
+        step(self, *rest)
+        steps.append(None)
+        if len(steps) == 4:
+            self.param_groups[0]["params"][0].data[0, 0] = math.nan
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", broken)
+    message = "the weights must stay finite, got nan in 0.weight at step 4 of 7"
+    model = small()
+    with pytest.raises(RuntimeError, match=message):
+        learn(model, batches(), contrastive, RECIPE, checkpoint=path, every=1, progress=False)
+    monkeypatch.undo()
+    tensors, about = load_checkpoint(path)
+    assert about["steps"] == 3
+    assert torch.equal(tensors["model/0.weight"], model[0].weight)
+    assert all(bool(x.isfinite().all()) for x in tensors.values() if x.is_floating_point())
+    again = small()
+    assert learn(again, batches(), contrastive, RECIPE, checkpoint=path, progress=False) == losses
+    assert torch.equal(weights(again), weights(whole))
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda: small(dropout=0.3), "p of 1: 0.2 in the file, 0.3 in the model"),
+        (lambda: small(norm=nn.LayerNorm(5, eps=1e-3)), "eps of 2: 1e-05 in the file, 0.001"),
+    ],
+)
+def test_training_does_not_go_on_with_a_model_that_was_made_otherwise(tmp_path, other, message):
+    path = tmp_path / "kept"
+    learn(small(), batches(), contrastive, RECIPE, checkpoint=path, every=3, progress=False)
+    model, content = other(), path.read_bytes()
+    before = weights(model)
+    with pytest.raises(ValueError, match=f"made like this one, which differs in {message}"):
+        learn(model, batches(), contrastive, RECIPE, checkpoint=path, progress=False)
+    assert torch.equal(weights(model), before)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("name", ["recipe", "steps", "__model__"])
+def test_facts_with_the_names_of_what_is_stored_in_any_case_are_rejected(tmp_path, name):
+    settings = {"checkpoint": tmp_path / "kept", "progress": False}
+    with pytest.raises(ValueError, match=f"must leave recipe, steps and __model__ .* got {name}"):
+        learn(small(), batches(), contrastive, RECIPE, about={name: "x"}, **settings)
+    model = small()
+    with pytest.raises(ValueError, match="JSON"):
+        learn(model, batches(), contrastive, RECIPE, about={"x": math.nan}, **settings)
+    assert torch.equal(weights(model), weights(small()))  # not only when it is first stored
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_weight_may_be_called_as_what_is_stored_beside_it(tmp_path):
+    def made():
+        model = small()
+        model.other = nn.ParameterDict({
+            name: nn.Parameter(torch.ones(2))
+            for name in ("losses", "exp_avg/x", "model/0", "__metadata__")
+        })  # fmt: skip
+        return model
+
+    def loss(model, x):
+        return contrastive(nn.Sequential(*list(model)[:4]), x) + sum(
+            w.square().sum() for w in model.other.values()
+        )
+
+    path, whole = tmp_path / "kept", made()
+    losses = learn(whole, batches(), loss, RECIPE, progress=False)
+    cut = dataclasses.replace(RECIPE)
+    with pytest.raises(ValueError, match="a batch for each of the 7 steps, got 4"):
+        learn(made(), batches(4), loss, cut, checkpoint=path, every=2, progress=False)
+    again = made()
+    assert learn(again, batches(), loss, cut, checkpoint=path, progress=False) == losses
+    assert torch.equal(weights(again), weights(whole))

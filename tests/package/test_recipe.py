@@ -172,7 +172,7 @@ def test_the_least_smoothed_loss_is_the_entropy_of_the_labels(smoothing):
 @pytest.mark.rejects
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, 2.0, math.nan])
 def test_a_smoothing_out_of_range_is_rejected(smoothing):
-    message = f"smoothing must be at least 0 and below 1, got {smoothing}"
+    message = rf"smoothing must be in \[0, 1\), got {smoothing}"
     with pytest.raises(ValueError, match=message):
         smoothed_loss(normal(2, 3, 7), torch.ones(2, 3).long(), smoothing)
     with pytest.raises(ValueError, match=message):
@@ -199,9 +199,9 @@ def test_a_smoothed_loss_of_nothing_but_padding_is_rejected():
         ({"learning_rate": -1e-3}, "learning_rate must be .* got -0.001"),
         ({"learning_rate": math.nan}, "learning_rate must be .* got nan"),
         ({"learning_rate": math.inf}, "learning_rate must be .* got inf"),
-        ({"clip": 0.0}, "clip must be above 0, got 0.0"),
-        ({"clip": -1.0}, "clip must be above 0, got -1.0"),
-        ({"clip": math.nan}, "clip must be above 0, got nan"),
+        ({"clip": 0.0}, "clip must be a finite number above 0, got 0.0"),
+        ({"clip": -1.0}, "clip must be a finite number above 0, got -1.0"),
+        ({"clip": math.nan}, "clip must be a finite number above 0, got nan"),
         pytest.param(
             {"betas": (1.5, 0.9)},
             "betas .* got .*1.5",

@@ -1,3 +1,9 @@
+import copy
+import io
+import pickle
+import threading
+from contextlib import ExitStack
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +18,7 @@ from minattn.alignment import (
     uniform_attention,
     with_temperature,
 )
+from minattn.checkpoints import load_model, save_model
 from minattn.dot_product import DotProductAttention, fused_attend
 from minattn.masks import Causal, Padding, Window
 from minattn.recording import attending, recording
@@ -245,6 +252,24 @@ def test_a_change_to_a_module_follows_the_mode_of_the_model():
     with attending(model, lambda attend: WeightDropout(attend, 0.5)):
         model.eval()
         assert_close(model(SOURCE, TARGET), plain, **ROUNDING)
+
+
+def test_a_change_to_a_module_leaves_the_mode_of_what_it_is_made_of():
+    model = translator(lambda: WeightDropout(dot_attention, 0.5)).train()
+    model.attend.eval()  # on purpose: the rest is trained
+    plain = model(SOURCE, TARGET)
+    with attending(model, Around):
+        assert_close(model(SOURCE, TARGET), plain, **EXACT)
+    assert model.training and not model.attend.training
+
+
+class Around(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *inputs):
+        return self.inner(*inputs)
 
 
 # Layers that project, and hand on to an attend of their own
@@ -490,3 +515,327 @@ def test_queries_that_all_rows_share_are_recorded():
         model(query, x, mask)
     assert record.weights().shape == (5, 2, 7)
     assert_close(record.weights() @ x, fused_attend(query, x, x, mask))
+
+
+# Blocks within blocks
+
+
+@kinds
+def test_each_of_two_recordings_has_every_call_once(make):
+    model = translator(make)
+    with recording(model) as single:
+        model(SOURCE, TARGET)
+    with recording(model) as outer:
+        model(SOURCE, TARGET)
+        with recording(model) as inner:
+            model(SOURCE, TARGET)
+    assert len(inner.calls[""]) == len(single.calls[""])
+    assert len(outer.calls[""]) == 2 * len(single.calls[""])
+    assert_close(outer.calls[""], 2 * single.calls[""], **EXACT)
+    assert_close(inner.calls[""], single.calls[""], **EXACT)
+
+
+def test_the_weights_of_one_recording_may_be_changed_and_those_of_the_other_stay():
+    model = translator(KINDS["a module"])
+    with recording(model) as one, recording(model) as other:
+        model(SOURCE, TARGET)
+    expected = other.weights().clone()
+    for weights in one.calls[""]:
+        weights.zero_()
+    assert_close(other.weights(), expected, **EXACT)
+
+
+NESTED = {
+    "recording, recording": lambda model: (recording(model), recording(model)),
+    "recording, attending": lambda model: (recording(model), attending(model, hard)),
+    "attending, recording": lambda model: (attending(model, hard), recording(model)),
+    "attending, attending": lambda model: (
+        attending(model, lambda attend: with_temperature(attend, 0.5)),
+        attending(model, hard),
+    ),
+}
+nested = pytest.mark.parametrize("blocks", NESTED.values(), ids=NESTED)
+
+
+@kinds
+@nested
+@pytest.mark.parametrize("ends_well", [True, False])
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_blocks_that_end_in_any_order_leave_the_model_as_it_was(make, blocks, ends_well, first_out):
+    model = translator(make)
+    attend, attributes, plain = model.attend, dict(vars(model)), model(SOURCE, TARGET)
+    opened = blocks(model)
+    for block in opened:
+        block.__enter__()
+    for block in (opened[first_out], opened[1 - first_out]):
+        error = KeyError("inside")
+        how = (None, None, None) if ends_well else (KeyError, error, None)
+        try:
+            assert not block.__exit__(*how)
+        except KeyError as raised:
+            assert raised is error and not ends_well
+    assert model.attend is attend
+    assert vars(model) == attributes
+    assert_close(model(SOURCE, TARGET), plain, **EXACT)
+
+
+def test_a_recording_that_ends_first_leaves_the_other_recording():
+    model = translator(KINDS["a module"])
+    first, second = recording(model), recording(model)
+    one, other = first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    model(SOURCE, TARGET)
+    second.__exit__(None, None, None)
+    assert one.calls == {}
+    assert other.weights().shape == (3, 7, 5)
+
+
+@pytest.mark.parametrize("recording_is", ["outside", "inside"])
+def test_the_weights_under_a_change_are_recorded_whichever_block_is_opened_first(recording_is):
+    model = translator(KINDS["a module"])
+    if recording_is == "outside":
+        with recording(model) as record, attending(model, hard):
+            model(SOURCE, TARGET)
+    else:
+        with attending(model, hard), recording(model) as record:
+            model(SOURCE, TARGET)
+    assert set(record.weights().unique().tolist()) == {0.0, 1.0}
+    assert record.weights().shape == (3, 7, 5)
+
+
+def powered(power):
+    """Make a change that raises weights to a power: two of them in one order or the other differ."""
+
+    def change(attend):
+        def changed(query, key, value, mask=None):
+            return attend(query, key, value, mask) ** power + 1
+
+        return changed
+
+    return change
+
+
+def test_a_change_within_a_change_works_on_it_and_on_what_is_left_when_that_has_ended():
+    model, x = Pair.Part(dot_attention), normal(2, 5, 3)
+    plain = model(x, x)
+    first, second = attending(model, powered(2)), attending(model, powered(3))
+    first.__enter__()
+    assert_close(model(x, x), plain**2 + 1, **EXACT)
+    second.__enter__()
+    assert_close(model(x, x), (plain**2 + 1) ** 3 + 1, **EXACT)
+    first.__exit__(None, None, None)
+    assert_close(model(x, x), plain**3 + 1, **EXACT)
+    second.__exit__(None, None, None)
+    assert_close(model(x, x), plain, **EXACT)
+
+
+def test_a_part_inside_a_layer_that_was_put_in_is_recorded_under_its_own_name():
+    model = stack()
+    inner = built(lambda: DotProductAttention(d_query=10, d_key=10, d_k=7, d_v=10))
+    with attending(model, lambda attend: inner), recording(model) as record:
+        model(DISTINCT)
+    assert list(record.calls) == ["layers.0.attend"]
+    x, (part,) = model.embedding(DISTINCT), model.layers
+    scores = inner.q_proj(part.q_proj(x)) @ inner.k_proj(part.k_proj(x)).mT / 7**0.5
+    assert_close(record.weights(), scores.softmax(-1), **ROUNDING)
+    assert inner.attend is fused_attend
+
+
+def test_one_attend_in_two_places_is_recorded_under_both():
+    model, query, key = built(Pair), normal(2, 5, 3), normal(2, 7, 3, seed=1)
+    model.first.attend = uniform_attention
+    del model.first.attend
+    model.first.attend = model.second.attend
+    with recording(model) as record:
+        model(query, key)
+    shared = model.second.attend
+    inner = shared(query, key, key)
+    assert_close(
+        record.weights("first"), attention_weights(shared, query, key).detach(), **ROUNDING
+    )
+    assert_close(
+        record.weights("second"), attention_weights(shared, inner, key).detach(), **ROUNDING
+    )
+    assert model.first.attend is model.second.attend is shared
+
+
+def test_a_method_that_attends_is_recorded_and_is_a_method_again():
+    class Method(nn.Module):
+        def attend(self, query, key, value, mask=None):
+            return dot_attention(query, key, value, mask)
+
+        def forward(self, x):
+            return self.attend(x, x, x)
+
+    model, x = Method(), normal(2, 5, 3)
+    with recording(model) as record:
+        model(x)
+    assert_close(record.weights(), attention_weights(dot_attention, x, x), **ROUNDING)
+    assert "attend" not in vars(model)
+
+
+def test_an_attend_that_is_set_inside_a_block_stays():
+    model = Pair.Part(dot_attention)
+    with recording(model) as record:
+        model.attend = uniform_attention
+        model(normal(2, 5, 3), normal(2, 7, 3))
+    assert model.attend is uniform_attention
+    assert record.calls == {}
+
+
+# The model inside a block
+
+INSIDE = {**BLOCKS, **NESTED}
+
+
+@pytest.mark.parametrize("block", INSIDE.values(), ids=INSIDE)
+def test_inside_a_block_the_model_has_the_parts_weights_and_modes_of_outside(block):
+    dropped = WeightDropout(AdditiveAttention(10, 10, 7), 0.5)
+    model = translator(lambda: dropped).train()
+    names = [name for name, _ in model.named_modules()]
+    state, parameters = list(model.state_dict()), [id(p) for p in model.parameters()]
+    blocks = block(model)
+    with ExitStack() as opened:
+        for one in blocks if isinstance(blocks, tuple) else (blocks,):
+            opened.enter_context(one)
+        assert [name for name, _ in model.named_modules()] == names
+        assert list(model.state_dict()) == state
+        assert [id(p) for p in model.parameters()] == parameters
+        model.eval()
+        assert not any(part.training for part in model.modules())
+        assert_close(model(SOURCE, TARGET), model(SOURCE, TARGET), **EXACT)
+        model.train()
+        assert model.attend.__wrapped__.dropout.training
+    assert model.attend is dropped
+
+
+def test_a_model_that_is_saved_inside_a_block_is_whole(tmp_path):
+    model, twin = (translator(KINDS["a module"]) for _ in range(2))
+    for weight in twin.parameters():
+        nn.init.normal_(weight)
+    with recording(model):
+        save_model(tmp_path / "a", model)
+        load_model(tmp_path / "a", twin)
+    assert_close(twin(SOURCE, TARGET), model(SOURCE, TARGET), **EXACT)
+
+
+COPIES = {
+    "copied": copy.deepcopy,
+    "pickled": lambda model: pickle.loads(pickle.dumps(model)),
+    "saved by torch": lambda model: torch_saved(model),
+}
+
+
+def torch_saved(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("kind", ["a module", "a function"])
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_that_is_made_inside_a_block_is_one_of_the_model_outside(kind, copied):
+    model = translator(KINDS[kind])
+    plain = model(SOURCE, TARGET)
+    with attending(model, hard), recording(model) as record:
+        twin = copied(model)
+        assert_close(twin(SOURCE, TARGET), plain, **EXACT)
+        assert record.calls == {}
+    assert list(twin.state_dict()) == list(model.state_dict())
+    if kind == "a module":
+        assert twin.attend is twin._modules["attend"] is not model.attend
+        next(twin.attend.parameters()).data.add_(1.0)  # it is the one that attends
+        assert not torch.equal(twin(SOURCE, TARGET), plain)
+    else:
+        assert twin.attend is uniform_attention
+    assert_close(model(SOURCE, TARGET), plain, **EXACT)
+    with recording(twin) as again:
+        twin(SOURCE, TARGET)
+    assert again.weights().shape == (3, 7, 5)
+
+
+# Threads
+
+
+def test_each_of_two_threads_that_record_one_model_has_its_own_calls():
+    model = stack()
+    inputs = [DISTINCT[:, : 3 + i] for i in range(2)]
+    expected = []
+    for ids in inputs:
+        with recording(model) as record:
+            model(ids)
+        expected.append(record.weights())
+    found, errors = [None, None], []
+    together = threading.Barrier(2)
+
+    def record_in_thread(i):
+        try:
+            with recording(model) as record:
+                together.wait(60)
+                for _ in range(20):
+                    model(inputs[i])
+                together.wait(60)
+            found[i] = record.calls
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=record_in_thread, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for i in range(2):
+        assert_close(found[i], {"layers.0": [expected[i]] * 20}, **ROUNDING)
+    assert model.layers[0].attend is fused_attend
+
+
+def test_a_change_in_one_thread_is_none_in_another():
+    model = stack()
+    plain, said = model(DISTINCT), []
+    with attending(model, lambda attend: uniform_attention):
+        thread = threading.Thread(target=lambda: said.append(model(DISTINCT)))
+        thread.start()
+        thread.join()
+        assert not torch.equal(model(DISTINCT), plain)
+    assert_close(said[0], plain, **EXACT)
+
+
+def test_blocks_that_threads_open_and_close_at_random_leave_the_model_as_it_was():
+    model, errors = stack(2), []
+
+    def work():
+        try:
+            for _ in range(200):
+                with recording(model), attending(model, hard):
+                    pass
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert all(part.attend is fused_attend for part in model.layers)
+
+
+def test_a_generator_that_stops_inside_its_block_takes_nothing_from_others():
+    model = translator(KINDS["a module"])
+    attend = model.attend
+
+    def steps():
+        with recording(model) as record:
+            while True:
+                model(SOURCE, TARGET)
+                yield len(record.calls[""])
+
+    one, other = steps(), steps()
+    once = next(one)
+    assert next(other) == once
+    one.close()
+    assert next(other) == 2 * once
+    other.close()
+    assert model.attend is attend

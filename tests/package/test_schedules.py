@@ -228,9 +228,9 @@ def test_no_schedule_falls_below_zero_after_its_end(step):
     [
         (lambda: HoldAndFall(0), "steps must be at least 1, got 0"),
         (lambda: Cosine(0), "steps must be at least 1, got 0"),
-        (lambda: Cosine(5, end=-0.1), "end must be between 0 and 1, got -0.1"),
-        (lambda: Cosine(5, end=1.5), "end must be between 0 and 1, got 1.5"),
-        (lambda: Cosine(5, end=math.nan), "end must be between 0 and 1, got nan"),
+        (lambda: Cosine(5, end=-0.1), r"end must be in \[0, 1\], got -0.1"),
+        (lambda: Cosine(5, end=1.5), r"end must be in \[0, 1\], got 1.5"),
+        (lambda: Cosine(5, end=math.nan), r"end must be in \[0, 1\], got nan"),
         (lambda: WarmUp(0, Constant()), "steps must be at least 1, got 0"),
         (lambda: WarmUp(-3, Constant()), "steps must be at least 1, got -3"),
         (lambda: Noam(0), "warm_up must be at least 1, got 0"),
@@ -241,11 +241,61 @@ def test_no_schedule_falls_below_zero_after_its_end(step):
         (lambda: OneCycle(10, 1.5), "warm_up must be .* got 1.5 of 10 steps"),
         (lambda: OneCycle(10, -0.3), "warm_up must be .* got -0.3 of 10 steps"),
         (lambda: OneCycle(10, math.nan), "warm_up must be .* got nan of 10 steps"),
-        (lambda: OneCycle(10, start=-1.0), "start must be between 0 and 1, got -1.0"),
-        (lambda: OneCycle(10, start=2.0), "start must be between 0 and 1, got 2.0"),
-        (lambda: OneCycle(10, end=1.01), "end must be between 0 and 1, got 1.01"),
+        (lambda: OneCycle(10, start=-1.0), r"start must be in \[0, 1\], got -1.0"),
+        (lambda: OneCycle(10, start=2.0), r"start must be in \[0, 1\], got 2.0"),
+        (lambda: OneCycle(10, end=1.01), r"end must be in \[0, 1\], got 1.01"),
     ],
 )
 def test_schedules_reject(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+KINDS = {
+    "constant": Constant(),
+    "hold": HoldAndFall(8),
+    "cosine": Cosine(8),
+    "warm-up": WarmUp(3, Cosine(8)),
+    "noam": Noam(3),
+    "cycle": OneCycle(8),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("step", [-1, math.nan, 1.5, 2.0, None, "3", True])
+@pytest.mark.parametrize("schedule", KINDS.values(), ids=KINDS)
+def test_a_step_that_is_no_number_of_steps_done_is_rejected(schedule, step):
+    with pytest.raises((ValueError, TypeError), match=f"step must be .*at least 0.*got .*{step}"):
+        schedule(step)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 2.5, None, "3", True])
+@pytest.mark.parametrize(
+    "make", [HoldAndFall, Cosine, lambda n: WarmUp(n, Constant()), Noam, OneCycle]
+)
+def test_a_number_of_steps_that_is_not_whole_is_rejected(make, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"must be a whole number .*got .*{wrong}"):
+        make(wrong)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, None, "0.1", True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: Cosine(8, end=x),
+        lambda x: OneCycle(8, warm_up=x),
+        lambda x: OneCycle(8, start=x),
+        lambda x: OneCycle(8, end=x),
+    ],
+)
+def test_a_share_that_is_none_is_rejected(make, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"(end|start|warm_up) must be .*{wrong}"):
+        make(wrong)
+
+
+@pytest.mark.rejects
+def test_what_comes_after_a_warm_up_must_be_a_schedule():
+    with pytest.raises(TypeError, match=r"then must be a schedule, got 0\.5"):
+        WarmUp(3, 0.5)

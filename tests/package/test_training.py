@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from minattn import training
 from minattn.alignment import AdditiveAttention
+from minattn.recipe import Recipe, smoothed_loss, train
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks import Example, Task, reversal
 from minattn.training import batches, evaluate, fit, mean_accuracy, seeded, token_loss
@@ -72,6 +73,48 @@ def test_logits_at_padding_do_not_change_the_loss_and_get_no_gradient():
 def test_logits_that_know_nothing_cost_the_logarithm_of_the_vocabulary():
     loss = token_loss(torch.zeros(2, 3, 7), torch.tensor([[3, 2, 0], [4, 5, 2]]))
     assert_close(loss, torch.tensor(math.log(7)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("smoothing", [None, 0.0, 0.1])
+def test_the_losses_of_many_tokens_are_averaged_in_float32_whatever_the_logits_are(
+    dtype, smoothing
+):
+    logits = (3 * normal(3, 700, 7)).to(dtype)
+    target_out = torch.randint(1, 7, (3, 700), generator=torch.Generator().manual_seed(0))
+    share, total = smoothing or 0.0, 0.0
+    for row, answers in zip(logits.tolist(), target_out.tolist(), strict=True):
+        for scores, answer in zip(row, answers, strict=True):
+            log_sum = math.log(sum(math.exp(s) for s in scores))
+            total += (1 - share) * (log_sum - scores[answer])
+            total += share * (log_sum - sum(scores) / 7)
+    given = (logits, target_out) if smoothing is None else (logits, target_out, smoothing)
+    loss = (token_loss if smoothing is None else smoothed_loss)(*given)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(total / 2100, rel=1e-6)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("loss", [token_loss, smoothed_loss])
+@pytest.mark.parametrize(
+    ("logits", "target_out", "error", "message"),
+    [
+        (normal(2, 3, 7), torch.tensor([[3, 4, 7]] * 2), ValueError, "ids from 0 to 6, got 7"),
+        (normal(2, 3, 7), torch.tensor([[3, -1, 2]] * 2), ValueError, "from 0 to 6, got -1"),
+        (normal(2, 3, 7), torch.tensor([[3, -100, 2]] * 2), ValueError, "to 6, got -100"),
+        (normal(2, 3, 7), torch.ones(2, 3), TypeError, "int64, got torch.float32"),
+        (normal(2, 3, 7), torch.ones(2, 3).int(), TypeError, "int64, got torch.int32"),
+        (normal(2, 3, 7), [[1, 1, 1]] * 2, TypeError, "must be a tensor, got list"),
+        (normal(2, 3, 7), torch.ones(3, 2).long(), ValueError, r"\(2, 3\), got \(3, 2\)"),
+        (normal(2, 3, 7), torch.ones(6).long(), ValueError, r"\(2, 3\), got \(6,\)"),
+        (normal(6, 7), torch.ones(6).long(), ValueError, r"vocab not 0, got \(6, 7\)"),
+        (normal(2, 3, 0), torch.zeros(2, 3).long(), ValueError, r"not 0, got \(2, 3, 0\)"),
+        (torch.ones(2, 3, 7).long(), torch.ones(2, 3).long(), TypeError, "logits must hold float"),
+    ],
+)
+def test_targets_that_are_none_of_the_logits_are_rejected(loss, logits, target_out, error, message):
+    with pytest.raises(error, match=message):
+        loss(logits, target_out)
 
 
 @pytest.mark.rejects
@@ -251,6 +294,196 @@ def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_weights_from_bef
     assert not identical(kept[1], kept[2])
 
 
+def by_fit(model, n_steps=5, **settings):
+    return fit(model, TASK, steps=n_steps, progress=False, **settings)
+
+
+def by_recipe(model, n_steps=5, **settings):
+    settings = {"by_length": False, "batch_size": 64, "learning_rate": 5e-3} | settings
+    return train(model, TASK, Recipe(steps=n_steps, **settings), progress=False)
+
+
+loops = pytest.mark.parametrize("loop", [by_fit, by_recipe])
+
+
+def fails_and_changes_nothing(loop, model, message, error=RuntimeError, **settings):
+    """See that training stops, and leaves the weights and buffers from before the last pass, and no gradient."""
+    kept = []
+    model.register_forward_pre_hook(lambda *_: kept.append(weights(model)))
+    with pytest.raises(error, match=message):
+        loop(model, **settings)
+    assert identical_even_nan(weights(model), kept[-1])
+    assert all(weight.grad is None for weight in model.parameters())
+    return kept
+
+
+def identical_even_nan(one, other):
+    return all(
+        torch.equal(a.nan_to_num(7.5), b.nan_to_num(7.5)) for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.rejects
+@loops
+def test_half_precision_whose_weights_break_under_a_finite_loss_is_told(loop):
+    model = small(dtype=torch.float16)
+    message = (
+        r"weights must stay finite, got nan in \S+ at step 1 of 5; in float16 .*model.float\(\)"
+    )
+    (before,) = fails_and_changes_nothing(loop, model, message)
+    assert all(bool(x.isfinite().all()) for x in before)
+
+
+@loops
+def test_bfloat16_is_trained(loop):
+    model = small(dtype=torch.bfloat16)
+    assert all(map(math.isfinite, loop(model)))
+    assert all(bool(x.isfinite().all()) for x in weights(model))
+
+
+class Exploding(torch.autograd.Function):
+    """Change nothing on the way there, and the gradient on the way back."""
+
+    @staticmethod
+    def forward(ctx, x, by):
+        ctx.by = by
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.by, None
+
+
+@pytest.mark.rejects
+@loops
+@pytest.mark.parametrize(
+    ("by", "found"),
+    [
+        (math.nan, "nan in out_proj.0.weight"),
+        (math.inf, "(inf|-inf|nan) in out_proj.0.weight"),
+        (
+            1e30,
+            "a norm too large for its type",
+        ),  # every number is finite, the sum of squares is not
+    ],
+)
+def test_a_gradient_that_is_not_finite_stops_training_and_says_whose(loop, by, found):
+    model = small()
+    passes = []
+
+    class Late(nn.Module):
+        def forward(self, x):
+            passes.append(None)
+            return Exploding.apply(x, by if len(passes) == 3 else 1.0)
+
+    model.out_proj = nn.Sequential(model.out_proj, Late())
+    for name, weight in model.named_parameters():  # one weight only, so that its name is known
+        weight.requires_grad_(name == "out_proj.0.weight")
+    message = f"the gradient must stay finite, got {found} at step 3 of 5$"
+    kept = fails_and_changes_nothing(loop, model, message)
+    assert len(kept) == 3 and not identical(kept[1], kept[2])
+
+
+@pytest.mark.rejects
+@loops
+def test_a_weight_that_no_example_reaches_is_looked_at_too(loop):
+    model = small()
+    model.idle = nn.Linear(2, 2)
+    nn.init.constant_(model.idle.bias, math.nan)
+    message = "the weights must stay finite, got nan in idle.bias at step 1 of 5"
+    fails_and_changes_nothing(loop, model, message)
+
+
+@pytest.mark.rejects
+@loops
+@pytest.mark.parametrize("what", [math.nan, math.inf, -math.inf])
+def test_a_step_that_makes_one_number_of_one_weight_infinite_is_told(loop, monkeypatch, what):
+    model, steps = small(), []
+    step = torch.optim.Adam.step
+
+    def broken(self, *rest):
+        step(self, *rest)
+        steps.append(None)
+        if len(steps) == 4:
+            model.encoder.gru.bias_hh_l0.data[3] = what
+
+    monkeypatch.setattr(torch.optim.Adam, "step", broken)
+    message = f"the weights must stay finite, got {what} in encoder.gru.bias_hh_l0 at step 4 of 5$"
+    fails_and_changes_nothing(loop, model, message)
+
+
+@loops
+def test_large_weights_whose_sum_is_too_large_for_their_type_are_let_be(loop):
+    model = small()
+    model.idle = nn.Linear(2, 2)
+    nn.init.constant_(model.idle.weight, 3e38)
+    frozen = nn.Parameter(torch.full((2,), -math.inf), requires_grad=False)
+    model.register_parameter("frozen", frozen)
+    assert len(loop(model)) == 5
+
+
+@pytest.mark.rejects
+@loops
+def test_buffers_are_put_back_too(loop):
+    class Average(nn.Module):
+        """Replace one buffer and change the other in place, as batch norms do."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(()))
+            self.register_buffer("count", torch.zeros((), dtype=torch.long))
+
+        def forward(self, x):
+            self.count += 1
+            x = x * math.inf if self.count == 3 else x
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean()
+            return x
+
+    model = small()
+    model.out_proj = nn.Sequential(model.out_proj, Average())
+    fails_and_changes_nothing(loop, model, "the loss must stay finite, got nan at step 3 of 5")
+    assert model.out_proj[1].count == 2
+    assert bool(model.out_proj[1].mean.isfinite())
+
+
+@pytest.mark.rejects
+@loops
+def test_a_model_with_nothing_to_learn_is_told(loop):
+    message = r"loss must depend on a weight that learns, got 2\.\d+ without a gradient"
+    fails_and_changes_nothing(loop, small().requires_grad_(False), message, ValueError)
+
+
+@loops
+def test_a_step_that_is_interrupted_half_way_is_undone(loop, monkeypatch):
+    model, steps = small(), []
+    step = torch.optim.Adam.step
+
+    def interrupted(self, *rest):
+        steps.append(None)
+        if len(steps) == 3:
+            with torch.no_grad():
+                next(model.parameters()).add_(1.0)
+            raise KeyboardInterrupt
+        return step(self, *rest)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    fails_and_changes_nothing(loop, model, None, KeyboardInterrupt)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("wrong", [math.nan, 1.5, None, "3", True])
+@pytest.mark.parametrize("name", ["steps", "batch_size", "learning_rate", "clip", "seed"])
+def test_settings_that_are_no_such_number_are_rejected(name, wrong):
+    if name in ("learning_rate", "clip") and wrong == 1.5:
+        return
+    model = small().eval()
+    before = weights(model)
+    with pytest.raises((ValueError, TypeError), match=f"{name} must be .*got .*{wrong}"):
+        fit(model, TASK, **{"steps": 2, "progress": False} | {name: wrong})
+    assert not model.training
+    assert identical(weights(model), before)
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -345,6 +578,40 @@ def test_without_a_generator_the_global_random_numbers_decide_the_batches(length
     assert rows == drawn_batches(12, 23, 5, lengths, seed=1)
 
 
+@pytest.mark.rejects
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((0, 5), "n_examples must be at least 1, got 0"),
+        ((5, 0), "batch_size must be at least 1, got 0"),
+        ((5, math.nan), "batch_size must be a whole number of at least 1, got nan"),
+        ((5, 2, torch.arange(4)), r"shape \(5,\), one for each example, got \(4,\)"),
+    ],
+)
+def test_batches_of_nothing_are_rejected_at_once_and_not_when_the_first_is_asked_for(
+    given, message
+):
+    with pytest.raises(ValueError, match=message):
+        batches(*given)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("seed", [1.5, math.nan, None])
+def test_a_seed_that_is_no_whole_number_is_rejected(seed):
+    before = torch.get_rng_state()
+    block = seeded(seed)
+    with pytest.raises((ValueError, TypeError), match=f"seed must be a whole number.*got {seed}"):
+        block.__enter__()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_seed_below_zero_is_as_good_as_any():
+    with seeded(-3):
+        first = torch.rand(5)
+    with seeded(-3):
+        assert torch.equal(torch.rand(5), first)
+
+
 def test_every_round_of_batches_has_another_order():
     rounds = [examples_of(drawn_batches(5 * n, 23, 5, None)[-5:]) for n in (1, 2, 3)]
     assert rounds[0] != rounds[1] != rounds[2] != rounds[0]
@@ -403,6 +670,7 @@ def test_a_translation_counts_when_every_token_is_right_and_none_is_missing_or_t
     task = Task("letters", LETTERS, LETTERS, (), tuple(examples[:2]))
     assert evaluate(model, task, examples) == {1: 0.5, 2: 0.25, 3: 0.0}
     assert evaluate(model, task) == {1: 0.5}
+    assert evaluate(model, task, iter(examples)) == {1: 0.5, 2: 0.25, 3: 0.0}
     assert list(evaluate(model, task, examples[::-1])) == [1, 2, 3]
 
 
@@ -440,6 +708,8 @@ def test_measuring_nothing_is_rejected():
     model = Phrasebook({}, vocab_size=7)
     with pytest.raises(ValueError, match="at least one example, got none"):
         evaluate(model, TASK, [])
+    with pytest.raises(ValueError, match="at least one example, got none"):
+        evaluate(model, TASK, (example for example in ()))
 
 
 def test_losses_show_themselves_in_one_line():
