@@ -8,7 +8,6 @@ from torch import Tensor
 
 from minattn.exercises.exercise import numbers
 
-
 ID_TYPES = (torch.int64, torch.int32)
 """What an embedding takes; a toy must not be more forgiving than a model."""
 
