@@ -244,11 +244,11 @@ EXERCISE = Exercise(
                 _divided_by(lambda q, k: math.sqrt(k.shape[1] * k.shape[3])),
                 _divided_by(lambda q, k: float(q.shape[3])),
                 _divided_by(lambda q, k: math.sqrt(q.shape[1] // k.shape[1])),
-                *(
-                    _divided_by(lambda q, k, axis=axis: math.sqrt(q.shape[axis]))
-                    for axis in (0, 1, 2)
-                ),
-                *(_divided_by(lambda q, k, axis=axis: math.sqrt(k.shape[axis])) for axis in (1, 2)),
+                _divided_by(lambda q, k: math.sqrt(q.shape[0])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[1])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[2])),
+                _divided_by(lambda q, k: math.sqrt(k.shape[1])),
+                _divided_by(lambda q, k: math.sqrt(k.shape[2])),
             ],
         ),
         Mistake(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,10 @@ def continue_greedily(logits_of: LogitsOf, ids: Tensor, n_new: int) -> Tensor:
 
 def _last(logits: Tensor) -> Tensor:
     return logits[:, -1:].argmax(-1)
+
+
+def _values_and_indices(logits: Tensor) -> Any:
+    return logits[:, -1:].max(-1)
 
 
 def _write(
@@ -233,7 +238,7 @@ EXERCISE = Exercise(
             partial(_write, choose=lambda logits: logits[:, -1:].max(-1).values),
             "You append the largest logit, which is a number with a fraction. A token is the place of that "
             "logit in the vocabulary: argmax, or the indices that max returns beside the values.",
-            also=[partial(_write, choose=lambda logits: logits[:, -1:].max(-1))],
+            also=[partial(_write, choose=_values_and_indices)],
         ),
         Mistake(
             "below_each_other",

@@ -35,7 +35,6 @@ def silent_by_norm(model, loss_of):
 
 
 def silent_by_step(model, loss_of):
-    """Let a copy take a step."""
     model = copy.deepcopy(model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
