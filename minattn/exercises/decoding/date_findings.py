@@ -182,9 +182,15 @@ def _in_the_rest(made: _Made) -> tuple[str, str]:
     for example in made.examples:
         if any(place is not None for place in example.alignment):
             return "alignment guessed", f"The first one is {list(example.alignment)}."
-        length = example.length
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        length, n_tokens = example.length, len(example.source)
+        if isinstance(length, bool) or not isinstance(length, int):
             return f"a length that is no number of tokens: {length!r}", ""
+        if length != n_tokens:
+            tokens = "1 token" if n_tokens == 1 else f"{n_tokens} tokens"
+            return (
+                "another length",
+                f"{list(example.source)} has {tokens}, and its length is {length}.",
+            )
     if text := _unknown_token(made):
         return ("vocabularies swapped" if _vocabularies_swapped(made) else "unknown token"), text
     return "", ""
@@ -195,7 +201,10 @@ def _in_the_split(made: _Made) -> tuple[str, str]:
     days = [*train, *held_out]
     counts = f"train has {len(train)} examples and held_out {len(held_out)}; n is {made.n}."
     months, years = ({getattr(day, part) for day in train} for part in ("month", "year"))
-    cover = f"The dates to train on are in {len(months)} months and {len(years)} years."
+    cover = (
+        f"The dates to train on are in {len(months)} months and {len(years)} years, from {min(years)} "
+        f"to {max(years)}."
+    )
     if len(set(days)) == 1:
         return "one date", f"It is {days[0]}."
     if both := set(train) & set(held_out):
@@ -206,7 +215,9 @@ def _in_the_split(made: _Made) -> tuple[str, str]:
         return "other counts", counts
     if max(train) < min(held_out) or max(held_out) < min(train):
         return "cut by time", f"The dates to train on go from {min(train)} to {max(train)}."
-    if len(months) < 6 or len(years) < 10:
+    quarters = {year // 25 for year in years}  # all four, but for one task in ten million
+    decades = {year // 10 for year in years} if made.n >= 300 else range(10)
+    if len(months) < 6 or len(years) < 10 or len(quarters) < 4 or len(decades) < 10:
         return "few months or years", cover
     if made.n >= 300 and max(day.day for day in train) < 29:
         return "short months", f"The last day of a month is {max(day.day for day in train)}."

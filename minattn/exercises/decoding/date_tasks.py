@@ -75,12 +75,13 @@ def dates_with(
     target: Callable[[date], Any] = iso_of,
     alignment: Callable[[Any, Any], Any] = lambda source, target: (None,) * len(target),
     vocabularies: Callable[[Sequence[Example], Sequence[Example]], Any] = one_vocabulary_each,
+    length: Callable[[Any, Any], int] = lambda source, target: len(source),
 ) -> Callable[[str, int, int], Task]:
     """Make an answer that does one thing otherwise."""
 
     def example(day: date, locale: str) -> Example:
         words, characters = source(day, locale), target(day)
-        return Example(words, characters, alignment(words, characters), len(words))
+        return Example(words, characters, alignment(words, characters), length(words, characters))
 
     def make_dates(locale: str, n: int, seed: int) -> Task:
         train, held_out = ([example(day, locale) for day in part] for part in days(n, seed))

@@ -143,6 +143,7 @@ def _beam_step_cases() -> list[Case]:
         case(709, 5, 7, forbidden=(0, 3)),
         case(724, 4, 4),
         case(716, 5, 3),
+        case(738, 1, 6),
     ]
 
 

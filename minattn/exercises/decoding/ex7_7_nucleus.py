@@ -143,6 +143,8 @@ def _nucleus_cases() -> list[Case]:
         (torch.tensor([0.7, 1.6, -1.2, 2.3, 0.9, 2.0, -0.4]), 1.5, 1.0),
         (torch.tensor([1.2, -0.7, 0.3, 2.4, 1.8]), 0.0, 0.9),
         (torch.tensor([1.5, 0.8, -0.9, 2.2, 0.1, 1.9, -1.4]), 1.3, 0.9),
+        # All of these are low, and yet the best of them is likely; float32 has no place for their exp.
+        (torch.tensor([-203.0, -200.5, -201.25, -200.0, -202.75]), 0.5, 0.95),
     ]
 
 
@@ -322,6 +324,23 @@ EXERCISE = Exercise(
             _filled(lambda logits, kept: (logits * kept).softmax(-1)),
             "The logits outside the nucleus are set to 0, and e to the power 0 is 1. So they come back. "
             "Minus infinity is what the softmax turns into 0.",
+        ),
+        Mistake(
+            "filled_too_high",
+            _filled(lambda logits, kept: logits.masked_fill(~kept, -10.0).softmax(-1)),
+            "The logits outside the nucleus get some low number. But logits may be low themselves: only their "
+            "differences count. One number is lower than any: minus infinity.",
+            also=[
+                _filled(lambda logits, kept: logits.masked_fill(~kept, -100.0).softmax(-1)),
+                _filled(lambda logits, kept: logits.masked_fill(~kept, -20.0).softmax(-1)),
+                _filled(lambda logits, kept: logits.masked_fill(~kept, -50.0).softmax(-1)),
+            ],
+        ),
+        Mistake(
+            "exp_rounded_to_zero",
+            _drawn_with(temper=lambda logits, t: (logits / t).exp() / (logits / t).exp().sum()),
+            "Where all logits are low, e to their power is rounded to 0, and 0 / 0 is NaN. Subtract the "
+            "largest one first, as softmax does.",
         ),
         Mistake(
             "softmax_twice",

@@ -28,7 +28,7 @@ from minattn.vocabulary import SPECIALS, Vocabulary
 
 def _date_cases() -> list[Case]:
     babel_dates()
-    return [("de", 60, 0), ("hu", 80, 3), ("fr", 300, 7)]
+    return [("de", 60, 0), ("hu", 87, 3), ("fr", 300, 7)]
 
 
 def _days_of(
@@ -58,6 +58,10 @@ def _of_one_part(n: int, seed: int) -> list[date]:
     """Draw from the Januaries of all years."""
     days = [date(year, 1, day) for year in range(1950, 2050) for day in range(1, 32)]
     return random.Random(seed).sample(days, n + n // 10)
+
+
+def _of_years(n: int, seed: int, first: int, last: int) -> list[date]:
+    return drawn_days(n, seed, date(first, 1, 1), date(last, 12, 31))
 
 
 def _up_to_28(n: int, seed: int) -> list[date]:
@@ -291,6 +295,19 @@ EXERCISE = Exercise(
             also=[dates_with(alignment=lambda source, target: (0,) * len(target))],
         ),
         Mistake(
+            "another_length",
+            dates_with(length=lambda source, target: 1),
+            "The length of an example is not the number of its source tokens. Accuracy is told apart by it: "
+            "len(source), counted after the text was cut.",
+            also=[
+                dates_with(length=lambda source, target: len(target)),
+                dates_with(length=lambda source, target: len("".join(source))),
+                dates_with(length=lambda source, target: len(source) + len(target)),
+                dates_with(length=lambda source, target: len(source) + 1),
+                dates_with(length=lambda source, target: 0),
+            ],
+        ),
+        Mistake(
             "unknown_token",
             dates_with(source=_by_spaces, vocabularies=_from_training_only),
             "A token is missing in its vocabulary, and make_batch would stop there. Make the vocabulary "
@@ -330,6 +347,12 @@ EXERCISE = Exercise(
             also=[
                 dates_with(days=lambda n, seed: cut_after(drawn_days(n, seed), n // 10)),
                 dates_with(days=lambda n, seed: cut_after(drawn_days(2 * n, seed), n)),
+                dates_with(
+                    days=lambda n, seed: cut_after(drawn_days(2 * n, seed)[: -(-11 * n // 10)], n)
+                ),
+                dates_with(
+                    days=lambda n, seed: cut_after(drawn_days(2 * n, seed)[: n + round(n / 10)], n)
+                ),
             ],
         ),
         Mistake(
@@ -343,9 +366,15 @@ EXERCISE = Exercise(
         Mistake(
             "few_months_or_years",
             dates_with(days=_days_of(_consecutive)),
-            "The dates cover a few months or years only. What the model never reads it cannot learn. Draw "
+            "The dates cover some months or years only. What the model never reads it cannot learn. Draw "
             "from all days from 1950 to 2049.",
-            also=[dates_with(days=_days_of(lambda n, seed: _of_one_part(n, seed)))],
+            also=[
+                dates_with(days=_days_of(_of_one_part)),
+                dates_with(days=_days_of(partial(_of_years, first=2000, last=2049))),
+                dates_with(days=_days_of(partial(_of_years, first=1950, last=1999))),
+                dates_with(days=_days_of(partial(_of_years, first=1970, last=2037))),
+                dates_with(days=_days_of(partial(_of_years, first=1950, last=2030))),
+            ],
         ),
         Mistake(
             "no_end_of_the_month",

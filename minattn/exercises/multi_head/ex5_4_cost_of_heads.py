@@ -66,8 +66,8 @@ EXERCISE = Exercise(
     number="5.4",
     title="What heads cost",
     solution=count,
-    # On the first case no two mistakes count the same number of weights.
-    cases=lambda: [(24, 12, 3, 7), (24, 6, 2, 7), (30, 6, 3, 5), (14, 2, 2, 3), (21, 3, 1, 11)],
+    # On the first case no two mistakes count the same number of weights, or of products.
+    cases=lambda: [(60, 12, 4, 7), (24, 6, 2, 7), (30, 6, 3, 5), (14, 2, 2, 3), (21, 3, 1, 11)],
     locate=_weights_off,
     mistakes=[
         _one_of(

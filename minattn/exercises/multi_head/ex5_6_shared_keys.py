@@ -54,6 +54,11 @@ def _all_keys(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return attended(q, k.flatten(1, 2)[:, None], v.flatten(1, 2)[:, None])
 
 
+def _divided_by(size: Callable[[Tensor, Tensor], float]) -> Callable[..., Tensor]:
+    """Make an answer whose scores are divided by another number; it may look at q and k."""
+    return lambda q, k, v: attended(q, _for_all(k, q), _for_all(v, q), float(size(q, k)))
+
+
 def _shared_cases() -> list[Case]:
     def case(seed: int, batch: int, heads: int, kv: int, queries: int, keys: int, d: int) -> Case:
         return (
@@ -63,7 +68,7 @@ def _shared_cases() -> list[Case]:
         )
 
     return [
-        case(560, 1, 6, 2, 2, 5, 3),
+        case(560, 1, 6, 2, 3, 5, 4),
         case(563, 2, 6, 3, 4, 5, 7),
         case(566, 5, 4, 4, 2, 3, 7),
         case(569, 2, 3, 1, 5, 4, 2),
@@ -231,17 +236,19 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "scaled_by_another_size",
-            lambda q, k, v: attended(
-                q, _for_all(k, q), _for_all(v, q), math.sqrt(q.shape[1] * q.shape[3])
-            ),
+            _divided_by(lambda q, k: math.sqrt(q.shape[1] * q.shape[3])),
             "The scores are divided by another number than the root of d_head: the width of all heads, or "
-            "of all keys, or the number of heads. Sharing changes nothing in a score.",
+            "of all keys, or the number of something. Sharing changes nothing in a score: the width of a "
+            "head is the last axis.",
             also=[
-                lambda q, k, v: attended(
-                    q, _for_all(k, q), _for_all(v, q), math.sqrt(k.shape[1] * k.shape[3])
-                ),
-                lambda q, k, v: attended(q, _for_all(k, q), _for_all(v, q), math.sqrt(q.shape[1])),
-                lambda q, k, v: attended(q, _for_all(k, q), _for_all(v, q), float(q.shape[3])),
+                _divided_by(lambda q, k: math.sqrt(k.shape[1] * k.shape[3])),
+                _divided_by(lambda q, k: float(q.shape[3])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[1] // k.shape[1])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[0])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[1])),
+                _divided_by(lambda q, k: math.sqrt(q.shape[2])),
+                _divided_by(lambda q, k: math.sqrt(k.shape[1])),
+                _divided_by(lambda q, k: math.sqrt(k.shape[2])),
             ],
         ),
         Mistake(

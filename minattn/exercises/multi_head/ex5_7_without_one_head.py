@@ -245,6 +245,13 @@ EXERCISE = Exercise(
             ],
         ),
         Mistake(
+            "always_the_same",
+            _answer(lambda a: _all_but(a._replace(head=0))),
+            "You leave out the same head every time, the first or the last. The argument head says which one "
+            "is meant.",
+            also=[_answer(lambda a: _all_but(a._replace(head=a.n_heads - 1)))],
+        ),
+        Mistake(
             "interleaved",
             _answer(
                 lambda a: (

@@ -161,6 +161,7 @@ def _all_known(
     merges: Sequence[Merge],
     rank: Callable[[Sequence[Merge]], Callable[[Merge], Any]],
     fewest: int,
+    join: Join = join,
 ) -> list[str]:
     """Take the neighbours of the smallest rank, as if all of them had one."""
     pieces = list(word)
@@ -199,6 +200,8 @@ def _cut_cases() -> list[Case]:
         ("entertainment", _merges("e+n a+i t+e t+a m+en m+e en+t n+te")),
         ("schifffahrt", _merges("c+h s+ch f+f a+h i+f f+ah sch+i ah+r i+ff")),
         ("low", _merges("o+w l+ow l+o")),
+        ("aaaaaa", _merges("a+a aa+aa")),
+        ("o", []),
     ]
 
 
@@ -334,7 +337,12 @@ EXERCISE = Exercise(
             "of the list, and stop if there is none.",
             also=[
                 _always_joins,
-                *(partial(_all_known, rank=rank, fewest=n) for rank in _RANKS for n in (0, 1)),
+                *(
+                    partial(_all_known, rank=rank, fewest=n, join=join_by)
+                    for rank in _RANKS
+                    for n in (0, 1)
+                    for join_by in (join, join_first)
+                ),
                 lambda word, merges: (
                     _by_rank(word, merges) if len(_by_rank(word, merges)) > 1 else [][0]
                 ),

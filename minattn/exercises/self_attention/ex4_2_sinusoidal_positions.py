@@ -60,6 +60,12 @@ EXERCISE = Exercise(
             "only about a hundred times as long as the fastest, not nearly ten thousand times.",
         ),
         Mistake(
+            "exponent_reaches_one",
+            lambda n, d: waves(wave_angles(n, torch.linspace(0, 1, d // 2))),
+            "The exponent goes from 0 to 1, both included. Some programs do so, and divide i by d/2 - 1. The "
+            "formula divides by d/2, so the last exponent stays below 1.",
+        ),
+        Mistake(
             "cosine_shifted",
             lambda n, d: waves(
                 wave_angles(n, exponents_of(d)), wave_angles(n, exponents_of(d) + 1 / d)

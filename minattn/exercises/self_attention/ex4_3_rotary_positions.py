@@ -96,8 +96,8 @@ EXERCISE = Exercise(
     title="Rotary positions",
     solution=rotate,
     cases=lambda: [
-        (numbers(430, 3, 4), 10_000.0),
-        (numbers(431, 5, 6), 100.0),
+        (numbers(430, 2, 6), 10_000.0),
+        (numbers(431, 5, 4), 100.0),
         (numbers(432, 7, 10), 50.0),
     ],
     tolerance=1e-4,
@@ -206,6 +206,14 @@ EXERCISE = Exercise(
             _own_angles,
             "The two features of a pair have different angles, so the pair is not turned but bent. They "
             "share the frequency of their pair.",
+        ),
+        Mistake(
+            "exponent_reaches_one",
+            lambda x, b: _turn(
+                x, wave_angles(len(x), torch.linspace(0, 1, x.shape[1] // 2), base=b).to(x.dtype)
+            ),
+            "The exponent goes from 0 to 1, both included. The formula divides i by d/2, not by d/2 - 1, so "
+            "the last exponent stays below 1.",
         ),
         Mistake(
             "exponent_doubled",

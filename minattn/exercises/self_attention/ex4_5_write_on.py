@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,10 @@ def continue_greedily(logits_of: LogitsOf, ids: Tensor, n_new: int) -> Tensor:
 
 def _last(logits: Tensor) -> Tensor:
     return logits[:, -1:].argmax(-1)
+
+
+def _values_and_indices(logits: Tensor) -> Any:
+    return logits[:, -1:].max(-1)
 
 
 def _write(
@@ -83,6 +88,7 @@ def _writing_cases() -> list[Case]:
         (ToyLanguageModel(452, 11), torch.tensor([[8, 3]]), 5),
         (ToyLanguageModel(482, 5), torch.tensor([[4]]), 3),
         (ToyLanguageModel(450, 13), torch.tensor([[7, 12, 3, 9, 3]]), 1),
+        (ToyLanguageModel(450, 13), torch.tensor([[7, 12, 3]]), 0),
     ]
 
 
@@ -175,6 +181,12 @@ EXERCISE = Exercise(
             "return after it?",
         ),
         Mistake(
+            "writes_before_it_counts",
+            lambda logits_of, ids, n: _write(logits_of, ids, max(1, n)),
+            "Where no new token is asked for, you append one all the same. n_new may be 0: count before a "
+            "token is written, not after.",
+        ),
+        Mistake(
             "one_too_few",
             lambda logits_of, ids, n: _write(logits_of, ids, n - 1),
             "One token is missing at the end. Count what your loop does: range(1, n_new) runs n_new - 1 "
@@ -226,9 +238,7 @@ EXERCISE = Exercise(
             partial(_write, choose=lambda logits: logits[:, -1:].max(-1).values),
             "You append the largest logit, which is a number with a fraction. A token is the place of that "
             "logit in the vocabulary: argmax, or the indices that max returns beside the values.",
-            also=[
-                lambda logits_of, ids, n: torch.cat([ids, logits_of(ids)[:, -1:].max(-1)], dim=1)
-            ],
+            also=[partial(_write, choose=_values_and_indices)],
         ),
         Mistake(
             "below_each_other",
@@ -238,19 +248,17 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "not_two_axes",
-            lambda logits_of, ids, n: logits_of(ids[0]),
+            partial(_write, seen=lambda ids, n_prompt: ids[0]),
             "The model was given something that is no tensor of ids of shape (batch, seq). Keep the batch "
             "axis, though there is only one sequence: ids[:, -1:] keeps an axis that ids[:, -1] drops, "
             "and argmax has keepdim.",
         ),
         Mistake(
             "axes_do_not_meet",
-            lambda logits_of, ids, n: torch.cat([ids, _last(logits_of(ids))[:, 0]], dim=1),
+            partial(_write, choose=lambda logits: _last(logits)[:, 0]),
             "ids has shape (1, t), and the new token has one axis too few to stand beside it. Give it the "
             "shape (1, 1): argmax has keepdim, and a slice -1: keeps its axis.",
-            also=[
-                lambda logits_of, ids, n: torch.cat([ids, _last(logits_of(ids))[0, 0]], dim=1),
-            ],
+            also=[partial(_write, choose=lambda logits: _last(logits)[0, 0])],
         ),
     ],
     laws=[

@@ -20,7 +20,7 @@ from minattn.exercises.self_attention.toy_language_model import LogitsOf
 
 
 def _future_cases() -> list[Case]:
-    return [(toy, toy.vocab_size, 7) for toy in language_toys()]
+    return [(toy, toy.vocab_size, toy.length) for toy in language_toys()]
 
 
 Change = Callable[[Tensor, int, int], Tensor]
@@ -230,6 +230,13 @@ EXERCISE = Exercise(
             lambda model, v, n: bool(model(torch.full((1, n), v)).any()),
             "You give the model a token that it does not have. Ids go from 0 to vocab_size - 1, so ids + 1 "
             "is too large where an id is the last one: take the remainder, % vocab_size.",
+        ),
+        Mistake(
+            "length_ignored",
+            lambda model, v, n: _moves(model, v, 7),
+            "You give the model a longer text than it may read. length says how long a sequence is to be, and "
+            "one of the models reads no more than 4 tokens.",
+            also=[lambda model, v, n: _moves(model, v, 10)],
         ),
         Mistake(
             "one_axis",

@@ -82,7 +82,7 @@ EXERCISE = Exercise(
     number="4.8",
     title="Positions in a picture",
     solution=grid_positions,
-    cases=lambda: [(2, 3, 4), (3, 5, 8), (5, 2, 12), (1, 4, 8)],
+    cases=lambda: [(2, 3, 4), (3, 5, 8), (5, 2, 12), (1, 4, 8), (4, 1, 8)],
     tolerance=1e-4,
     mistakes=[
         Mistake(

@@ -24,6 +24,7 @@ class LanguageToy:
         mix: takes token vectors (batch, seq, d) and returns what each position has seen.
         leaks: whether it sees the future.
         always: a token that it always guesses, whatever it sees.
+        length: how many tokens it reads at most, as a model with learned positions.
     """
 
     name: str
@@ -31,6 +32,7 @@ class LanguageToy:
     mix: Callable[[Tensor], Tensor] = field(compare=False)
     leaks: bool
     always: int | None = None
+    length: int = 7
 
     d = 4
 
@@ -44,6 +46,8 @@ class LanguageToy:
     def __call__(self, ids: Any) -> Tensor:
         """Return logits of shape (batch, seq, vocab)."""
         check_ids(ids, self.vocab_size)
+        if ids.shape[1] > self.length:
+            raise ValueError("ids must not be longer than length")
         x = _EMBEDDING[: self.vocab_size][ids] + sinusoidal(ids.shape[1], self.d)
         logits = self.mix(x) @ _READOUT[:, : self.vocab_size]
         if self.always is not None:
@@ -142,7 +146,7 @@ def language_toys() -> list[LanguageToy]:
         FIRST: _peeps(0, 1),
         "causal attention, but position 0 sees the last": _peeps(0, -1),
         "causal attention, but position 2 sees position 4": _peeps(2, 4),
-        LAST_BUT_ONE: _peeps(-2, -1),
+        LAST_BUT_ONE: _peeps(5, 6),  # and nothing leaks in a shorter sequence
     }
     toys = [LanguageToy(name, 101, mix, leaks=False) for name, mix in sound.items()]
     toys.append(LanguageToy(FAVOURITE, 101, _attends(_everything), leaks=True, always=3))
@@ -151,4 +155,5 @@ def language_toys() -> list[LanguageToy]:
         LanguageToy(name, 2, _peeps(*peep), leaks=True)
         for name, peep in zip(OF_TWO, PEEPS, strict=True)
     ]
+    toys.append(LanguageToy("causal attention", 101, _sees_past, leaks=False, length=4))
     return toys

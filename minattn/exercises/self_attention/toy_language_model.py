@@ -8,11 +8,16 @@ from torch import Tensor
 
 from minattn.exercises.exercise import numbers
 
+ID_TYPES = (torch.int64, torch.int32)
+"""What an embedding takes; a toy must not be more forgiving than a model."""
+
 
 def check_ids(ids: Any, vocab_size: int) -> None:
     """Reject what is no batch of ids; the text is always the same, so that the mistake can be named."""
-    if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.is_floating_point():
-        raise ValueError("ids must be a tensor of whole numbers of shape (batch, seq)")
+    if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.dtype not in ID_TYPES:
+        raise ValueError(
+            "ids must be a tensor of whole numbers (int64 or int32) of shape (batch, seq)"
+        )
     if not bool(((ids >= 0) & (ids < vocab_size)).all()):
         raise ValueError("ids must be from 0 to vocab_size - 1")
 

@@ -56,7 +56,7 @@ def _tied_cases() -> list[Case]:
         return torch.tensor(ids), table, numbers(seed + 1, len(ids[0]), d), mixer(seed + 2, d, 2)
 
     return [
-        case(660, [[4, 1, 3]], 5, 6),
+        case(660, [[4, 1, 3], [0, 2, 4]], 5, 7),
         case(664, [[3, 0, 5, 3], [6, 2, 2, 1]], 7, 3),
         case(668, [[9, 0, 4], [2, 10, 7], [1, 5, 9], [8, 8, 3], [6, 2, 0]], 11, 8),
     ]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minattn.exercises.exercise import Case, Exercise, Law, Mistake
-from minattn.exercises.self_attention.toy_language_model import ToyLanguageModel
+from minattn.exercises.self_attention.toy_language_model import ID_TYPES, ToyLanguageModel
 from minattn.vocabulary import BOS, EOS, PAD
 
 
@@ -31,8 +31,8 @@ class ToyDecoder:
         """Return logits of shape (length, vocab)."""
         if not isinstance(target_in, Tensor) or target_in.ndim != 1 or not len(target_in):
             raise ValueError("target_in must be a tensor of shape (length,)")
-        if target_in.is_floating_point():
-            raise ValueError("target_in must hold whole numbers")
+        if target_in.dtype not in ID_TYPES:
+            raise ValueError("target_in must hold whole numbers (int64 or int32)")
         return self.model(target_in[None])[0]
 
 
@@ -71,8 +71,8 @@ def _in_buffer(logits_of: LogitsOf, max_length: int, read: Callable[[Tensor, int
     for i in range(max_length):
         ids[i + 1] = read(logits_of(ids), i).argmax()
         if ids[i + 1] == EOS:
-            break
-    return ids[1 : i + 2].tolist()
+            return ids[1 : i + 2].tolist()
+    return ids[1:].tolist()
 
 
 def _checked_late(logits_of: LogitsOf, max_length: int) -> list[int]:
@@ -92,7 +92,7 @@ def _all_appended(logits_of: LogitsOf, max_length: int) -> list[int]:
     return ids[1:]
 
 
-_DECODERS = [(767, 7, 7), (786, 11, 11), (855, 11, 5), (767, 9, 4)]
+_DECODERS = [(767, 7, 7), (786, 11, 11), (855, 11, 5), (767, 9, 4), (855, 11, 1), (855, 11, 0)]
 """Seed, vocabulary and limit: the third does not say EOS in time, the fourth says it just in time."""
 
 
@@ -223,6 +223,12 @@ EXERCISE = Exercise(
             "has written when it checks the limit; BOS is not one of them.",
         ),
         Mistake(
+            "limit_checked_late",
+            lambda logits_of, n: _decode(logits_of, max(1, n)),
+            "Where max_length is 0 you write a token all the same. Check the limit before you ask the decoder, "
+            "not only after.",
+        ),
+        Mistake(
             "one_too_few",
             lambda logits_of, n: _decode(logits_of, n - 1),
             "A target that does not end by itself gets one token too few. The result may have max_length "
@@ -261,7 +267,7 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "not_one_axis",
-            lambda logits_of, n: logits_of(torch.tensor([[BOS]])),
+            lambda logits_of, n: logits_of(torch.tensor([[BOS]])) if n else [],
             "The decoder was given something that is no tensor of shape (length,), or an empty one. There "
             "is no axis for the batch here, and a list has to become a tensor: torch.tensor(ids).",
         ),

@@ -73,6 +73,7 @@ EXERCISE = Exercise(
                 _always(lambda x, found, keep, p: (x + found) * keep / (1 - p)),
                 _in_training(lambda x, found, keep, p: (x + found) * keep),
                 _in_training(lambda x, found, keep, p: (x + found * keep) / (1 - p)),
+                _in_evaluation(lambda x, found, keep, p: (x + found) * keep / (1 - p)),
             ],
         ),
         Mistake(
@@ -87,7 +88,10 @@ EXERCISE = Exercise(
             _always(lambda x, found, keep, p: x + found * keep / (1 - p)),
             "Dropout is at work in evaluation too. Then the same sentence may be translated in two ways, "
             "and worse than the model can. model.eval() is there to switch it off.",
-            also=[_always(lambda x, found, keep, p: x + found * keep)],
+            also=[
+                _always(lambda x, found, keep, p: x + found * keep),
+                _in_evaluation(lambda x, found, keep, p: x + found * keep),
+            ],
         ),
         Mistake(
             "scaled_in_evaluation_only",
@@ -148,7 +152,10 @@ EXERCISE = Exercise(
             lambda x, found, keep, p, training: add_dropped(x * 0, found, keep, p, training),
             "What the sub-layer found is right, but it is not added to x. Without the residual a dropped "
             "number is lost; with it, the token just keeps what it had.",
-            also=[_in_training(lambda x, found, keep, p: found * keep / (1 - p))],
+            also=[
+                _in_training(lambda x, found, keep, p: found * keep / (1 - p)),
+                _in_evaluation(lambda x, found, keep, p: found),
+            ],
         ),
         Mistake(
             "nothing_dropped",

@@ -21,6 +21,7 @@ FROZEN = "the embedding does not require a gradient"
 ONE_KEY = "every source is one token long, so each softmax is over one score"
 TINY = "the loss is multiplied by a billionth"
 LEFT_OVER = "what the encoder found is detached, and gradients of an earlier step are left"
+SHARED = "two layers that are never called and share one table"
 TWO_FAULTS = "what the encoder found is detached, and the ReLU lets nothing through"
 
 
@@ -44,8 +45,11 @@ class Patient(nn.Module):
             self.value = nn.Linear(self.d, self.d, bias=False)
             self.up = nn.Linear(self.d, 5)
             self.down = nn.Linear(5, self.d, bias=False)
-            if fault == SPARE:
+            if fault in (SPARE, SHARED):
                 self.spare = nn.Linear(self.d, self.d, bias=False)
+            if fault == SHARED:
+                self.again = nn.Linear(self.d, self.d, bias=False)
+                self.again.weight = self.spare.weight
             self.readout = nn.Linear(self.d, self.vocab_size)
         self.double()
         with torch.no_grad():
@@ -154,6 +158,17 @@ def _of_modules(model: nn.Module, loss_of: LossOf) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] for name in _silent(model, loss_of)))
 
 
+def _by_modules(model: nn.Module, loss_of: LossOf) -> list[str]:
+    """Ask every module for its own parameters."""
+    _silent(model, loss_of)
+    return [
+        f"{place}.{name}"
+        for place, module in model.named_modules()
+        for name, p in module.named_parameters(recurse=False)
+        if _has_none(p.grad)
+    ]
+
+
 def _if_a_tensor(is_zero: Callable[[Tensor], Any]) -> Answer:
     """Make an answer that does not expect a gradient to be missing."""
     return partial(_silent, is_silent=lambda grad: bool(is_zero(grad)))  # type: ignore[arg-type]
@@ -166,7 +181,7 @@ def _below(size: float, measure: Callable[[Tensor], Tensor]) -> Answer:
 
 def _silent_cases() -> list[Case]:
     faults = [SPARE, SOUND, DETACHED, ZEROED, ARGMAX, DEAD, FROZEN, ONE_KEY, TINY, LEFT_OVER]
-    return [(Patient(fault), batch_loss) for fault in (*faults, TWO_FAULTS)]
+    return [(Patient(fault), batch_loss) for fault in (*faults, TWO_FAULTS, SHARED)]
 
 
 EXERCISE = Exercise(
@@ -304,6 +319,12 @@ EXERCISE = Exercise(
             lambda model, loss_of: sorted(_silent(model, loss_of)),
             "The names are right, but in another order. Leave them in that of named_parameters.",
             also=[lambda model, loss_of: _silent(model, loss_of)[::-1]],
+        ),
+        Mistake(
+            "named_twice",
+            _by_modules,
+            "Where two modules share a table, you name it twice. It is one parameter, and named_parameters "
+            "gives it once, under its first name.",
         ),
         Mistake(
             "none_found",

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from minattn.exercises.decoding.ex7_5_beam_step import EXERCISE
+from minattn.exercises.judging import judge
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 
@@ -103,4 +104,9 @@ def test_totals_differ_by_more_than_rounding():
 def test_some_parent_has_two_children_and_some_has_none():
     for case in EXERCISE.cases():
         _, parents, _ = EXERCISE.solution(*case)
-        assert len(parents.unique()) < len(parents)
+        assert len(parents.unique()) < len(parents) or len(parents) == 1
+
+
+def test_a_single_beam_keeps_its_axis():
+    verdict = judge(EXERCISE, lambda *case: tuple(x.squeeze() for x in EXERCISE.solution(*case)))
+    assert verdict.kind != "correct"

@@ -44,6 +44,10 @@ OTHER_WAYS = [
 # What is said, and what the checker is tried on.
 
 
+def test_a_target_of_one_token_is_among_them():
+    assert any((case[1] == 1).any() for case in EXERCISE.cases())
+
+
 def test_scores_differ_by_more_than_rounding():
     for case in EXERCISE.cases():
         scores, order = EXERCISE.solution(*case)

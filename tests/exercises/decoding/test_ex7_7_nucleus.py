@@ -76,6 +76,24 @@ def nucleus_masked(logits, temperature, top_p):
     return torch.zeros_like(logits).scatter(0, order, ordered.softmax(-1))
 
 
+def nucleus_filled(logits, temperature, top_p):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    ordered, order = (logits / temperature).sort(descending=True)
+    p = ordered.softmax(-1)
+    ordered = ordered.masked_fill(p.cumsum(-1) - p >= top_p, -100.0)
+    return ordered.softmax(-1)[order.argsort()]
+
+
+def nucleus_naive(logits, temperature, top_p):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    e = torch.exp(logits / temperature)
+    p, order = (e / e.sum()).sort(descending=True)
+    p = p.masked_fill(p.cumsum(-1) - p >= top_p, 0)
+    return (p / p.sum())[order.argsort()]
+
+
 def nucleus_gathered(logits, temperature, top_p):
     if temperature == 0:
         return F.one_hot(logits.argmax(), len(logits)).float()
@@ -85,6 +103,8 @@ def nucleus_gathered(logits, temperature, top_p):
 
 
 NEAR_MISSES = [
+    ("filled_too_high", nucleus_filled),
+    ("exp_rounded_to_zero", nucleus_naive),
     ("nothing_left", nucleus_masked),
     ("put_back_the_wrong_way", nucleus_gathered),
 ]

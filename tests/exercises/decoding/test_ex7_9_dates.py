@@ -46,7 +46,7 @@ def dates_in_characters(locale, n, seed):
     examples = []
     for i in chosen.tolist():
         text = format_date(days[i], "long", locale=locale).lower()
-        examples.append(Example(list(text), list(days[i].isoformat()), [None] * 10, 1))
+        examples.append(Example(list(text), list(days[i].isoformat()), [None] * 10, len(text)))
     tokens = Vocabulary(token for example in examples for token in example.source + example.target)
     return Task("dates", tokens, tokens, examples[: -(n // 10)], examples[-(n // 10) :])
 
@@ -80,12 +80,21 @@ def changed_task(change):
     return lambda locale, n, seed: change(make_dates(locale, n, seed))
 
 
+def every_example(task, **changes):
+    train, held_out = (
+        tuple(replace(example, **changes) for example in part)
+        for part in (task.train, task.held_out)
+    )
+    return replace(task, train=train, held_out=held_out)
+
+
 def with_alignment(task):
     first = replace(task.train[0], alignment=(0, *[None] * 9))
     return replace(task, train=(first, *task.train[1:]))
 
 
 NEAR_MISSES = [
+    ("another_length", changed_task(lambda task: every_example(task, length=1))),
     ("nothing_held_out", changed_task(lambda task: replace(task, held_out=()))),
     ("alignment_guessed", changed_task(with_alignment)),
     ("seed_ignored", lambda locale, n, seed: make_dates(locale, n, 5)),
@@ -112,6 +121,10 @@ SPOILED = [
         r"'[^']+' is in a source, and not in the vocabulary of the sources\.",
     ),
     (lambda task: replace(task, held_out=()), r"train has 60 examples, held_out 0\."),
+    (
+        lambda task: every_example(task, length=1),
+        r"\[.*\] has \d+ tokens, and its length is 1\.",
+    ),
 ]
 
 
@@ -132,7 +145,7 @@ def first_replaced(**changes):
     [
         (changed_task(lambda task: task.train), "no Task, but something of type tuple"),
         (changed_task(lambda task: replace(task, train=(3,))), "a Task that cannot be read"),
-        (first_replaced(length=0), "a length that is no number of tokens: 0"),
+        (first_replaced(length=2.5), "a length that is no number of tokens: 2.5"),
         (
             first_replaced(source=("x",)),
             "an example that does not fit: The source 'x' does not say",

@@ -86,7 +86,7 @@ def test_two_wrong_counts_are_told_one_after_the_other():
     assert verdict.mistake == "full_matrix_for_each_head"
     assert verdict.message.endswith("There is something else besides; mend this first.")
     assert verdict.where == (
-        "With d_model = 24, n_heads = 12 and n_kv_heads = 3 there are 1440 weights, and you count 21312."
+        "With d_model = 60, n_heads = 12 and n_kv_heads = 4 there are 9600 weights, and you count 133200."
     )
 
 
@@ -98,6 +98,13 @@ def test_the_first_case_tells_wrong_weights_apart():
             if step:
                 assert names.setdefault(step, mistake.name) == mistake.name
     assert len(set(names.values())) > 5
+
+
+def test_no_two_mistakes_count_the_same_on_the_first_case():
+    names = {}
+    for mistake in EXERCISE.mistakes:
+        for answer in mistake.answers:
+            assert names.setdefault(answer(*EXERCISE.cases()[0]), mistake.name) == mistake.name
 
 
 def test_the_weights_are_not_called_wrong_where_they_are_not():

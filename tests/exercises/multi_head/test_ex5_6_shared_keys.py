@@ -82,7 +82,18 @@ def shared_values_tiled(q, k, v):
     )
 
 
+def scaled_by(size):
+    return lambda q, k, v: F.scaled_dot_product_attention(
+        q, k, v, scale=size(q, k) ** -0.5, enable_gqa=True
+    )
+
+
 NEAR_MISSES = [
+    ("scaled_by_another_size", scaled_by(lambda q, k: q.shape[0])),
+    ("scaled_by_another_size", scaled_by(lambda q, k: q.shape[2])),
+    ("scaled_by_another_size", scaled_by(lambda q, k: k.shape[1])),
+    ("scaled_by_another_size", scaled_by(lambda q, k: k.shape[2])),
+    ("scaled_by_another_size", scaled_by(lambda q, k: q.shape[1] // k.shape[1])),
     ("in_turn", shared_modulo),
     ("in_turn", shared_groups_last),
     ("in_turn", shared_tiled),

@@ -106,6 +106,20 @@ def cut_by_index(word, merges):
             i += 1
 
 
+def cut_without_an_end(word, merges):
+    """Take the smallest of the neighbours, also where there are none."""
+    pieces = list(word)
+    while True:
+        best = min(
+            pairwise(pieces),
+            key=lambda pair: merges.index(pair) if pair in merges else math.inf,
+        )
+        if best not in merges:
+            return pieces
+        i = list(pairwise(pieces)).index(best)
+        pieces[i : i + 2] = ["".join(best)]
+
+
 def cut_by_rank(word, merges):
     ranks = {pair: i for i, pair in enumerate(merges)}
     pieces = list(word)
@@ -120,4 +134,5 @@ NEAR_MISSES = [
     ("text_replaced", cut_behind_every_pair),
     ("no_pair_left", cut_by_index),
     ("no_pair_left", cut_by_rank),
+    ("no_pair_left", cut_without_an_end),
 ]

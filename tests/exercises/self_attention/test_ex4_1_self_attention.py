@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -42,7 +43,14 @@ def attention_layer(x, w_q, w_k, w_v):
     return layer(x, x, x)
 
 
+def attention_numpy(x, w_q, w_k, w_v):
+    x, w_q, w_k, w_v = (a.numpy() for a in (x, w_q, w_k, w_v))
+    e = np.exp((x @ w_q) @ (x @ w_k).swapaxes(1, 2) / np.sqrt(w_k.shape[1]))
+    return (e / e.sum(-1, keepdims=True)) @ (x @ w_v)
+
+
 OTHER_WAYS = [
+    attention_numpy,
     attention_loop,
     attention_einsum,
     attention_values_last,

@@ -79,6 +79,7 @@ def positions_without_brackets(n, d):
 
 
 NEAR_MISSES = [
+    ("exponent_reaches_one", positions_by_pairs(lambda i, d: i / (d // 2 - 1))),
     ("exponent_doubled", positions_by_features(lambda j, d: 2 * j / d)),
     ("exponent_doubled", positions_by_pairs(lambda i, d: 2 * i / (d // 2))),
     ("exponent_not_doubled", positions_by_pairs(lambda i, d: i / d)),

@@ -76,7 +76,18 @@ def rotate_stacked(x, base=10000.0):
     return torch.stack(turned, dim=1).flatten(1)
 
 
+def rotate_timescales(x, base=10000.0):
+    """Take the frequencies of another program, which divides by d/2 - 1."""
+    half = x.shape[1] // 2
+    angles = torch.arange(len(x))[:, None] * base ** (-torch.arange(half) / (half - 1))
+    turned = torch.view_as_complex(x.unflatten(1, (half, 2))) * torch.polar(
+        torch.ones_like(angles), angles
+    )
+    return torch.view_as_real(turned).flatten(1)
+
+
 NEAR_MISSES = [
+    ("exponent_reaches_one", rotate_timescales),
     ("halves_paired", rotate_half),
     ("two_layouts", rotate_half_of_neighbours),
     ("overwritten", rotate_in_place),

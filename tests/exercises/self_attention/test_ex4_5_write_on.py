@@ -40,7 +40,14 @@ def write_recursive(logits_of, ids, n_new):
     return write_recursive(logits_of, torch.hstack([ids, token]), n_new - 1)
 
 
-OTHER_WAYS = [write_lists, write_table, write_padded, write_recursive]
+def write_int32(logits_of, ids, n_new):
+    """Give the model the other type that an embedding takes."""
+    for _ in range(n_new):
+        ids = torch.cat([ids, logits_of(ids.int())[:, -1:].argmax(dim=-1)], dim=1)
+    return ids
+
+
+OTHER_WAYS = [write_lists, write_table, write_padded, write_recursive, write_int32]
 
 
 # Wrong ways, written as a learner writes them.
@@ -89,7 +96,16 @@ def write_nothing(logits_of, ids, n_new):
     return ids
 
 
+def write_and_count_after(logits_of, ids, n_new):
+    while True:
+        ids = torch.cat([ids, logits_of(ids)[:, -1:].argmax(dim=-1)], dim=1)
+        n_new -= 1
+        if n_new <= 0:
+            return ids
+
+
 NEAR_MISSES = [
+    ("writes_before_it_counts", write_and_count_after),
     ("one_before_last", write_with(lambda z: z.argmax(-1)[:, -2:-1])),
     ("one_before_last", write_with(lambda z: z[:, -1:].argmax(-1), lambda ids: ids[:, :-1])),
     ("all_guesses_appended", write_with(lambda z: z[-1].argmax(-1)[None])),
@@ -130,8 +146,9 @@ def test_the_model_that_writes_does_not_wait_for_ever():
 @pytest.mark.rejects
 def test_a_toy_rejects_what_is_no_batch_of_ids():
     model = ToyLanguageModel(0, 5)
-    for ids in (torch.tensor([1, 2]), torch.ones(1, 2), [[1, 2]]):
-        with pytest.raises(ValueError, match=r"whole numbers of shape \(batch, seq\)"):
+    narrow = torch.ones(1, 2, dtype=torch.uint8)  # no embedding takes that
+    for ids in (torch.tensor([1, 2]), torch.ones(1, 2), [[1, 2]], narrow, narrow.bool()):
+        with pytest.raises(ValueError, match=r"whole numbers .* of shape \(batch, seq\)"):
             model(ids)
     for token in (-1, 101):
         with pytest.raises(ValueError, match="ids must be from 0 to"):

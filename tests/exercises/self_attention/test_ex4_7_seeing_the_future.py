@@ -173,6 +173,8 @@ NEAR_MISSES = [
     ("all_must_leak", future_all_places_decide),
     ("other_sequences_changed", future_in_one_batch),
     ("one_axis", future_of_embedded),
+    ("length_ignored", lambda model, v, n: future_numpy(model, v, 7)),
+    ("length_ignored", lambda model, v, n: future_numpy(model, v, 10)),
     ("no_such_token", lambda model, v, n: bool(model(torch.arange(1, n + 1)[None] + v).any())),
 ]
 
@@ -193,10 +195,10 @@ TOYS = [case[0] for case in EXERCISE.cases()]
 @pytest.mark.parametrize("toy", TOYS, ids=repr)
 def test_a_toy_leaks_clearly_or_not_at_all(toy):
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(toy.vocab_size, (50, 1, 7), generator=generator)
+    ids = torch.randint(toy.vocab_size, (50, 1, toy.length), generator=generator)
     most = torch.zeros(50)
-    for t in range(1, 7):
-        later = torch.arange(7) >= t
+    for t in range(1, toy.length):
+        later = torch.arange(toy.length) >= t
         changed = torch.where(later, (ids + 1) % toy.vocab_size, ids)
         pairs = zip(ids, changed, strict=True)
         moved = [(toy(a) - toy(b))[:, :t].abs().max() for a, b in pairs]
@@ -213,12 +215,25 @@ def test_the_favourite_is_always_the_best_guess():
 @pytest.mark.rejects
 def test_a_toy_rejects_what_is_no_batch_of_ids():
     model = TOYS[0]
-    for ids in (torch.tensor([1, 2]), torch.ones(1, 2), [[1, 2]]):
-        with pytest.raises(ValueError, match=r"whole numbers of shape \(batch, seq\)"):
+    narrow = torch.ones(1, 2, dtype=torch.uint8)  # no embedding takes that
+    for ids in (torch.tensor([1, 2]), torch.ones(1, 2), [[1, 2]], narrow, narrow.bool()):
+        with pytest.raises(ValueError, match=r"whole numbers .* of shape \(batch, seq\)"):
             model(ids)
     for token in (-1, 101):
         with pytest.raises(ValueError, match="ids must be from 0 to"):
             model(torch.tensor([[token]]))
+
+
+@pytest.mark.rejects
+def test_a_toy_reads_no_more_tokens_than_its_length():
+    with pytest.raises(ValueError, match="ids must not be longer than length"):
+        TOYS[0](torch.zeros(1, 8, dtype=torch.long))
+
+
+@pytest.mark.parametrize("length", [3, 6])
+def test_a_shorter_length_than_the_given_one_misses_a_leak(length):
+    verdict = judge(EXERCISE, lambda model, v, n: OTHER_WAYS[0](model, v, min(n, length)))
+    assert verdict.kind != "correct"
 
 
 def test_a_model_may_be_told_to_evaluate():

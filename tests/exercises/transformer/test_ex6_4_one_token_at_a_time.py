@@ -70,7 +70,16 @@ def decode_for(logits_of, max_length):
     return ids[1:].tolist()
 
 
+def decode_and_count_after(logits_of, max_length):
+    ids = [BOS]
+    while True:
+        ids.append(int(logits_of(torch.tensor(ids))[-1].argmax()))
+        if ids[-1] == EOS or len(ids) > max_length:
+            return ids[1:]
+
+
 NEAR_MISSES = [
+    ("limit_checked_late", decode_and_count_after),
     ("bos_kept", decode_whole),
     ("eos_dropped", decode_for),
     ("one_too_few", decode_with(limit=-1)),
@@ -100,12 +109,15 @@ def test_the_decoder_that_writes_is_causal_and_reads_every_token():
 def test_decoders_end_early_in_time_and_never():
     cases = EXERCISE.cases()
     written = [(EXERCISE.solution(*case), case[1]) for case in cases]
-    assert [(ids[-1] == EOS, len(ids) < limit) for ids, limit in written] == [
+    assert [(EOS in ids[-1:], len(ids) < limit) for ids, limit in written] == [
         (True, True),
         (True, True),
         (False, False),
         (True, False),
+        (False, False),
+        (False, False),
     ]
+    assert [limit for _, limit in written[-2:]] == [1, 0]
 
 
 @pytest.mark.rejects
@@ -114,8 +126,9 @@ def test_a_decoder_rejects_what_is_no_row_of_ids():
     for ids in (torch.tensor([[1, 2]]), torch.tensor([]), torch.tensor(1), [1]):
         with pytest.raises(ValueError, match=r"a tensor of shape \(length,\)"):
             decoder(ids)
-    with pytest.raises(ValueError, match="whole numbers"):
-        decoder(torch.tensor([1.0]))
+    for ids in (torch.tensor([1.0]), torch.tensor([1], dtype=torch.uint8), torch.tensor([True])):
+        with pytest.raises(ValueError, match="whole numbers"):
+            decoder(ids)
     with pytest.raises(ValueError, match="ids must be from 0 to"):
         decoder(torch.tensor([7]))
 

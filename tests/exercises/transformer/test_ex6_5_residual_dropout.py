@@ -43,6 +43,8 @@ def dropped_after(x, found, keep, p, training):
 
 
 NEAR_MISSES = [
+    ("active_in_evaluation", lambda x, f, k, p, t: x + f * k / (1 - p) if t else x + f * k),
+    ("no_residual", lambda x, f, k, p, t: x + f * k / (1 - p) if t else f),
     ("drawn_anew", dropped_module),
     ("stream_dropped", dropped_after),
 ]

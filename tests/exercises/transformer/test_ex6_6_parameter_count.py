@@ -1,5 +1,6 @@
 from torch import nn
 
+from minattn.exercises.transformer.ex6_6_parameter_count import count_parameters
 from minattn.transformer import DecoderBlock, EncoderBlock
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
@@ -40,7 +41,19 @@ def count_without_norm_bias(d_model, n_heads, d_ff):
     return encoder - 2 * d_model, decoder - 3 * d_model
 
 
+def count_decoder_without_bias(d_model, n_heads, d_ff):
+    encoder, decoder = count_parameters(d_model, n_heads, d_ff)
+    return encoder, decoder - 8 * d_model
+
+
+def count_encoder_without_norms(d_model, n_heads, d_ff):
+    encoder, decoder = count_parameters(d_model, n_heads, d_ff)
+    return encoder - 4 * d_model, decoder
+
+
 NEAR_MISSES = [
+    ("no_bias_in_attention", count_decoder_without_bias),
+    ("norms_forgotten", count_encoder_without_norms),
     ("norms_forgotten", count_fused),
     ("norm_without_bias", count_without_norm_bias),
 ]

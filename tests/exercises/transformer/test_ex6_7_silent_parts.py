@@ -74,7 +74,19 @@ def silent_adamw(model, loss_of):
     return [name for (name, p), before in named if torch.equal(p, before)]
 
 
+def silent_by_modules(model, loss_of):
+    model.zero_grad()
+    loss_of(model).backward()
+    return [
+        f"{place}.{name}"
+        for place, module in model.named_modules()
+        for name, p in module._parameters.items()
+        if p is not None and (p.grad is None or not p.grad.any())
+    ]
+
+
 NEAR_MISSES = [
+    ("named_twice", silent_by_modules),
     ("missing_only", silent_if(lambda p: p.grad is None)),
     ("missing_only", silent_adamw),
     ("zero_only", silent_if(lambda p: p.grad is not None and p.grad.norm() == 0)),
@@ -124,4 +136,5 @@ def test_patients_are_silent_in_different_places():
         [],
         ["encoder.weight"],
         ["encoder.weight", "up.weight", "up.bias", "down.weight"],
+        ["spare.weight"],
     ]
