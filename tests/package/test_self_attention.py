@@ -361,7 +361,7 @@ def task(answer):
     """Make a task of all words of two and three letters, every fourth of them held out."""
     words = [(a, b, *c) for a in "abcde" for b in "abcde" for c in ("", "a", "d")]
     examples = [
-        Example(word, answer(word), tuple(range(len(answer(word)))), len(word)) for word in words
+        Example(word, answer(word), (None,) * len(answer(word)), len(word)) for word in words
     ]
     held_out = tuple(examples[::4])
     train = tuple(example for example in examples if example not in held_out)

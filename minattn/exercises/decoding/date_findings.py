@@ -183,8 +183,6 @@ def _in_the_rest(made: _Made) -> tuple[str, str]:
         if any(place is not None for place in example.alignment):
             return "alignment guessed", f"The first one is {list(example.alignment)}."
         length, n_tokens = example.length, len(example.source)
-        if isinstance(length, bool) or not isinstance(length, int):
-            return f"a length that is no number of tokens: {length!r}", ""
         if length != n_tokens:
             tokens = "1 token" if n_tokens == 1 else f"{n_tokens} tokens"
             return (

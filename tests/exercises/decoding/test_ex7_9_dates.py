@@ -145,7 +145,6 @@ def first_replaced(**changes):
     [
         (changed_task(lambda task: task.train), "no Task, but something of type tuple"),
         (changed_task(lambda task: replace(task, train=(3,))), "a Task that cannot be read"),
-        (first_replaced(length=2.5), "a length that is no number of tokens: 2.5"),
         (
             first_replaced(source=("x",)),
             "an example that does not fit: The source 'x' does not say",
