@@ -41,7 +41,11 @@ def show_source(thing: Any) -> None:
     Args:
         thing: a function, class or module. Its docstring is left out: the API page has it.
     """
-    source = _without_docstring(thing)
+    show_code(without_docstring(thing))
+
+
+def show_code(source: str) -> None:
+    """Show Python code, in a notebook in colours."""
     if _shell() is None:
         print(source)
         return
@@ -53,7 +57,7 @@ def show_source(thing: Any) -> None:
     show(source, html=f'<div class="package-source">{code}</div>')
 
 
-def _without_docstring(thing: Any) -> str:
+def without_docstring(thing: Any) -> str:
     """Return the source of a thing without its own docstring; those of its methods go as well."""
     import ast
 

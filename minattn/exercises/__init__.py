@@ -11,9 +11,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from minattn.display import show, show_code
 from minattn.exercises.exercise import Answer, Exercise
 from minattn.exercises.judging import judge
-from minattn.exercises.telling import show_verdict
+from minattn.exercises.telling import show_verdict, source_of
 
 
 @cache
@@ -82,4 +83,43 @@ def check(number: str, answer: Answer) -> None:
     show_verdict(exercise, verdict)
 
 
-__all__ = ["EXERCISES", "check", "find"]
+def wrong_attempt(number: str, mistake: str, answer: Answer | None = None) -> None:
+    """Show a wrong answer to an exercise, and what its checker says.
+
+    Args:
+        number: the exercise, such as "2.3".
+        mistake: which of its known mistakes.
+        answer: code that makes this mistake, where the checker's own is nothing to read. The cell that
+            defines it shows it already.
+
+    Raises:
+        ValueError: if there is no such exercise or mistake, or if the mistake needs an answer.
+        AssertionError: if the checker sees another mistake in the answer, or none.
+    """
+    exercise = find(number)
+    known = {one.name: one.answer for one in exercise.mistakes}
+    if mistake not in known:
+        raise ValueError(f"mistakes of exercise {number} are {', '.join(known)}, got {mistake!r}")
+    code = None
+    if answer is None:
+        answer = known[mistake]
+        code = source_of(answer, exercise.solution.__name__)
+        if code is None:
+            raise ValueError(
+                f"the checker of exercise {number} has no code to show for {mistake!r}: write a function that "
+                "makes this mistake, and pass it as answer"
+            )
+    verdict = judge(exercise, answer)
+    if verdict.mistake != mistake:
+        said = f"{verdict.kind} {verdict.mistake or ''}".strip()
+        raise AssertionError(
+            f"the verdict must be mistake {mistake}, got {said}: {verdict.message}"
+        )
+    title = "A wrong attempt, and what the checker says"
+    show(f"{title}:", html=f'<p class="attempt"><strong>{title}</strong></p>')
+    if code is not None:
+        show_code(code)
+    show_verdict(exercise, verdict)
+
+
+__all__ = ["EXERCISES", "check", "find", "wrong_attempt"]

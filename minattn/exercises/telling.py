@@ -1,14 +1,17 @@
 """How values, inputs and verdicts are written for the learner."""
 
+import ast
 import inspect
+import re
 from html import escape
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from minattn.display import show
+from minattn.display import show, without_docstring
 from minattn.exercises.comparing import as_array, differing, first_difference, is_array
-from minattn.exercises.exercise import Case, Exercise, Verdict
+from minattn.exercises.exercise import Answer, Case, Exercise, Verdict
 
 MOST_NUMBERS = 30
 """Tensors with more numbers are not written out."""
@@ -107,3 +110,21 @@ def show_verdict(exercise: Exercise, verdict: Verdict) -> None:
         html=f'<div class="check check-{css}"><span class="check-mark">{mark}</span> '
         f"<strong>Exercise {exercise.number}</strong> {body}</div>",
     )
+
+
+def source_of(answer: Answer, name: str) -> str | None:
+    """Return the code of a known mistake as a learner would have written it, under another name.
+
+    It is None where no learner would have: a lambda, a function made by another, or one that calls what only
+    the checkers have.
+    """
+    answer = inspect.unwrap(answer)
+    if not isinstance(answer, FunctionType) or not answer.__qualname__.isidentifier():
+        return None  # a name such as <lambda>, or outer.<locals>.inner
+    source = without_docstring(answer)
+    names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    for used in names - {answer.__name__}:
+        module = getattr(answer.__globals__.get(used), "__module__", None) or ""
+        if module.startswith("minattn.exercises"):
+            return None
+    return re.sub(rf"\b{answer.__name__}\b", name, source)
