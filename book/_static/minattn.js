@@ -75,3 +75,31 @@ function invite(place, words = "") {
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".live[data-live]").forEach((place) => invite(place));
 });
+
+// Choices: <div class="choice"> holds a question and a fold for each choice. What the reader chose is marked; what opens
+// by itself, on paper or for a search, is not.
+function makeChoice(group, number) {
+  const question = group.querySelector(":scope > p");
+  question.id ||= `choice-${number + 1}`;
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-labelledby", question.id);
+  const choices = [...group.querySelectorAll(":scope > details")];
+  for (const choice of choices) {
+    const summary = choice.querySelector("summary");
+    summary.addEventListener("click", () => { // by keyboard as well
+      const top = summary.getBoundingClientRect().top;
+      for (const other of choices) if (other !== choice) other.open = false;
+      scrollBy({ top: summary.getBoundingClientRect().top - top, behavior: "instant" }); // it stays where it was
+      if (choice.classList.contains("chosen")) return;
+      choice.classList.add("chosen");
+      const word = document.createElement("span");
+      word.className = "choice-word";
+      word.textContent = choice.classList.contains("right") ? "right" : "not quite";
+      summary.append(" ", word);
+    });
+  }
+}
+
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("div.choice").forEach(makeChoice);
+});

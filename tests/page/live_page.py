@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 BOX = """* { box-sizing: border-box }
-body { margin: 0 auto; padding: 0 1rem; max-width: 52rem; background: var(--paper) }"""
+body { margin: 0 auto; padding: 0 1rem; max-width: 52rem; background: var(--paper); color: var(--ink) }"""
 
 
 def live_page(title: str, sheets: Iterable[str], places: str, scripts: Iterable[str]) -> str:
