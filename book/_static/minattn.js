@@ -89,7 +89,9 @@ function makeChoice(group, number) {
     summary.addEventListener("click", () => { // by keyboard as well
       const top = summary.getBoundingClientRect().top;
       for (const other of choices) if (other !== choice) other.open = false;
-      scrollBy({ top: summary.getBoundingClientRect().top - top, behavior: "instant" }); // it stays where it was
+      requestAnimationFrame(() => { // once this one is open too: it stays where it was
+        scrollBy({ top: summary.getBoundingClientRect().top - top, behavior: "instant" });
+      });
       if (choice.classList.contains("chosen")) return;
       choice.classList.add("chosen");
       const word = document.createElement("span");

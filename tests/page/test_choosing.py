@@ -51,6 +51,8 @@ It is handed over at each step.
 
 """
 
+NEXT_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 Open = Callable[..., Page]
 
 
@@ -123,6 +125,7 @@ def test_a_choice_stays_where_it_was_clicked(open_page: Open) -> None:
     second.scroll_into_view_if_needed()
     before = second.bounding_box()
     second.click()
+    page.evaluate(NEXT_FRAMES)
     after = second.bounding_box()
     assert before and after and abs(before["y"] - after["y"]) <= 1
 
