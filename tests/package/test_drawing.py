@@ -1,0 +1,291 @@
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from minattn import drawings
+from minattn.drawing import Box, Drawing
+
+GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
+NAMED = {
+    "encoder_decoder": lambda **how: drawings.encoder_decoder(GERMAN, ENGLISH, **how),
+    "before_and_after": drawings.before_and_after,
+    "alone_and_taught": drawings.alone_and_taught,
+    "soft_lookup": drawings.soft_lookup,
+}
+PARTS = {
+    "encoder_decoder": ["encoder", "context", "decoder"],
+    "before_and_after": ["before the step", "after the step"],
+    "alone_and_taught": ["teacher forcing", "writing alone"],
+    "soft_lookup": ["scores", "weights", "output"],
+}
+each = pytest.mark.parametrize("name", NAMED)
+each_part = pytest.mark.parametrize(
+    ("name", "part"), [(name, part) for name, parts in PARTS.items() for part in parts]
+)
+
+
+def root(drawing):
+    """Read a drawing as what it is inside a page: well-formed."""
+    return ET.fromstring(drawing.svg())
+
+
+def words(drawing):
+    return ["".join(text.itertext()) for text in root(drawing).iter("text")]
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def tips(drawing):
+    """The tip of each arrow head: the first point of a path that is filled."""
+    return [
+        tuple(numbers(path.get("d"))[:2])
+        for path in root(drawing).iter("path")
+        if path.get("fill") == "currentColor"
+    ]
+
+
+def rectangles(drawing):
+    return [
+        Box(*(float(rect.get(name)) for name in ("x", "y", "width", "height")))
+        for rect in root(drawing).iter("rect")
+    ]
+
+
+def on_border(point, box, near=0.11):  # both are rounded to a tenth
+    (x, y), (right, bottom) = point, box.at(1, 1)
+    inside = box.left - near <= x <= right + near and box.top - near <= y <= bottom + near
+    return (
+        inside and min(abs(x - box.left), abs(x - right), abs(y - box.top), abs(y - bottom)) <= near
+    )
+
+
+@pytest.fixture
+def d():
+    return Drawing(200, 100, "Two boxes")
+
+
+# Every drawing of the book
+
+
+@each
+def test_a_drawing_is_an_image_that_is_told_in_words(name):
+    svg = root(NAMED[name]())
+    assert svg.tag == "svg"
+    assert svg.get("role") == "img"
+    assert svg[0].tag == "title"
+    assert len(svg[0].text.split()) > 20
+
+
+@each
+def test_a_page_may_hold_a_drawing_twice(name):
+    assert not [element for element in root(NAMED[name]()).iter() if element.get("id")]
+
+
+@each
+def test_a_drawing_is_the_same_every_time_without_long_numbers(name):
+    svg = NAMED[name]().svg()
+    assert svg == NAMED[name]().svg()
+    assert not re.search(r"\d\.\d{3}|\de[+-]?\d", svg)
+
+
+@each
+def test_a_drawing_is_narrow_enough_to_be_read_on_a_phone(name):
+    drawing = NAMED[name]()
+    least = min(float(e.get("font-size")) for e in root(drawing).iter() if e.get("font-size"))
+    assert least * 343 / drawing.width >= 9
+
+
+@each
+def test_every_arrow_ends_on_a_border(name):
+    drawing = NAMED[name]()
+    assert tips(drawing) if name != "alone_and_taught" else not tips(drawing)
+    for tip in tips(drawing):
+        assert any(on_border(tip, box) for box in rectangles(drawing)), tip
+
+
+@each
+def test_no_box_lies_on_another(name):
+    boxes = rectangles(NAMED[name]())
+    for number, a in enumerate(boxes):
+        for b in boxes[:number]:
+            apart = max(
+                max(a.left, b.left) - min(a.left + a.width, b.left + b.width),
+                max(a.top, b.top) - min(a.top + a.height, b.top + b.height),
+            )
+            assert apart > 0, (a, b)
+
+
+@each
+def test_colours_come_from_the_page(name):
+    svg = NAMED[name](lit=PARTS[name][0]).svg()
+    found = set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg))
+    assert found <= {"none", "currentColor", "var(--paper, var(--jp-layout-color0, #fff))"}
+
+
+@each_part
+def test_what_is_lit_is_told_by_more_than_colour(name, part):
+    groups = list(root(NAMED[name](lit=part)).iter("g"))
+    every = [g for g in groups if g.get("class") == "lit"]
+    assert every
+    assert all(float(g.get("stroke-width")) > 2 and g.get("font-weight") == "700" for g in every)
+    assert len(every) < len(groups)
+
+
+@each_part
+def test_a_small_drawing_says_where_the_reader_is(name, part):
+    small = NAMED[name](lit=part, small=True)
+    assert words(small) == [f"here: {part}"]
+    assert root(small)[0].text.startswith(f"You are here: {part}. ")
+    assert root(small).get("width") == "200"
+    assert len(rectangles(small)) == len(rectangles(NAMED[name]()))
+
+
+@each
+def test_an_unknown_part_is_told(name):
+    with pytest.raises(ValueError, match=r"lit must be one of \['.*got 'cellar'"):
+        NAMED[name](lit="cellar").svg()
+
+
+# What single drawings say
+
+
+def test_the_decoder_reads_what_it_wrote():
+    assert [w for w in words(NAMED["encoder_decoder"]()) if w in (*GERMAN, *ENGLISH, "<bos>")] == [
+        *GERMAN,
+        *("<bos>", "twenty", "twenty", "three", "three", "<eos>"),
+    ]
+
+
+def test_the_context_reaches_the_first_state_and_every_step():
+    drawing = NAMED["encoder_decoder"]()
+    from_above = [(x, y) for x, y in tips(drawing) if y == 210]
+    states = [box for box in rectangles(drawing) if box.top == 210]
+    assert len(states) == len(from_above) == 4
+    assert all(on_border(tip, box) for tip, box in zip(from_above, states, strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_sentences_may_have_any_length(count):
+    drawing = drawings.encoder_decoder(["siebenhundert"] * count, ["seven"] * count)
+    assert words(drawing).count("siebenhundert") == count
+
+
+def test_arrows_are_numbered_in_the_order_of_time():
+    numbered = [word for word in words(drawings.before_and_after()) if word.isdecimal()]
+    assert sorted(numbered) == sorted([*"123455"] * 2)
+
+
+def test_only_taught_and_after_the_step_one_call_fills_all():
+    frames = [box.height / 16 for box in rectangles(drawings.alone_and_taught())]
+    assert frames == [3] + [1] * 9
+
+
+def test_matrices_are_to_scale():
+    shapes = {(box.height / 13, box.width / 13) for box in rectangles(drawings.soft_lookup())}
+    assert {(2, 3), (5, 3), (2, 5), (5, 4), (2, 4)} <= shapes
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize(("source", "target"), [([], ["a"]), (["a"], []), ("drei", ["a"])])
+def test_no_words_are_told(source, target):
+    with pytest.raises(ValueError, match="must be a list of at least one word, got"):
+        drawings.encoder_decoder(source, target)
+
+
+# The pen
+
+
+def test_a_notebook_shows_the_drawing_and_keeps_its_words(d):
+    assert d._repr_html_() == d.svg()
+    assert repr(d) == "Drawing: Two boxes"
+
+
+def test_signs_of_markup_are_words(d):
+    d.token(100, 50, "<&_x>")
+    assert words(d) == ["<&_x>"]
+    assert not list(root(d).iter("tspan"))
+
+
+def test_labels_have_subscripts(d):
+    d.box(100, 50, "s_{t-1} + d_v", 90)
+    low = [t.text for t in root(d).iter("tspan") if t.get("font-size")]
+    assert low == ["t-1", "v"]
+    assert sum(float(t.get("dy", 0)) for t in root(d).iter("tspan")) in (0, 4)
+    assert words(d) == ["st-1 + dv"]
+
+
+def test_an_arrow_is_straight_where_both_are_level(d):
+    a, b = d.box(30, 40, "", 40), d.box(150, 46, "", 40)
+    d.arrow(a, b)
+    assert tips(d) == [(130, 43)]
+
+
+@pytest.mark.parametrize("place", [(150, 20), (150, 80), (60, 84)])
+def test_a_slanted_arrow_ends_on_the_border_too(d, place):
+    a, b = d.box(25, 30, "", 40), d.box(*place, "", 40)
+    d.arrow(a, b)
+    assert on_border(tips(d)[0], b)
+
+
+def test_an_arrow_by_way_of_corners_leaves_straight(d):
+    a, b = d.box(30, 20, "", 40), d.box(100, 80, "", 40)
+    d.arrow(a, b, [(90, 20), (90, 50)])
+    assert tips(d) == [(90, 66)]
+    assert numbers(next(root(d).iter("path")).get("d"))[:4] == [50, 20, 90, 20]
+
+
+def test_a_dotted_arrow_and_a_line_without_a_head(d):
+    d.arrow((10, 10), (90, 10), dotted=True)
+    d.arrow((10, 20), (90, 20), head=False)
+    dotted, _, line = root(d).iter("path")
+    assert dotted.get("stroke-dasharray")
+    assert not line.get("stroke-dasharray")
+    assert len(tips(d)) == 1
+
+
+def test_what_belongs_to_two_parts_is_lit_with_either():
+    for lit in "ab":
+        drawing = Drawing(100, 50, "One box", lit)
+        with drawing.part("a", "b"):
+            drawing.box(50, 25, "x")
+        assert 'class="lit"' in drawing.svg()
+
+
+REJECTED = {
+    "width and height must be above 0, got 0 and 100": lambda d: Drawing(0, 100, "x"),
+    "alt must say what is to be seen, got ' '": lambda d: Drawing(9, 9, " "),
+    "lit must name a part, got None": lambda d: Drawing(9, 9, "x", small=True),
+    "a box must lie inside the drawing of 200 x 100, got 180 to 220": lambda d: d.box(
+        200, 50, "", 40
+    ),
+    "the text 'long words' must lie inside": lambda d: d.text(190, 50, "long words"),
+    "a box must be as wide as its text, 'long words' needs": lambda d: d.box(
+        100, 50, "long words", 20
+    ),
+    "rows of a matrix must be at least 1, got 0": lambda d: d.matrix(50, 50, 0, 3),
+    "columns of a matrix must be at least 1, got -1": lambda d: d.matrix(50, 50, 2, -1),
+    "anchor must be one of .*, got 'left'": lambda d: d.text(50, 50, "x", "left"),
+    "an arrow must be longer than its head, got": lambda d: d.arrow((10, 10), (14, 10)),
+    "an arrow must lie inside the drawing": lambda d: d.arrow((10, 10), (10, 140)),
+    "an arrow must leave its box, got": lambda d: d.arrow(d.box(50, 50, "", 40), (52, 50)),
+}
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("match", REJECTED)
+def test_what_does_not_fit_is_told(d, match):
+    with pytest.raises(ValueError, match=match):
+        REJECTED[match](d)
+
+
+@pytest.mark.rejects
+def test_a_part_in_a_part_is_told(d):
+    with (
+        pytest.raises(ValueError, match="must not lie in another"),
+        d.part("a"),
+        d.part("b"),
+    ):
+        pass
