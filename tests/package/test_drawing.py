@@ -167,6 +167,11 @@ def test_the_context_reaches_the_first_state_and_every_step():
     assert all(on_border(tip, box) for tip, box in zip(from_above, states, strict=True))
 
 
+def test_what_is_read_when_the_model_writes_alone_is_dotted():
+    paths = root(NAMED["encoder_decoder"]()).iter("path")
+    assert len([path for path in paths if path.get("stroke-dasharray")]) == len(ENGLISH) - 1
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_sentences_may_have_any_length(count):
     drawing = drawings.encoder_decoder(["siebenhundert"] * count, ["seven"] * count)
@@ -262,6 +267,9 @@ REJECTED = {
         200, 50, "", 40
     ),
     "the text 'long words' must lie inside": lambda d: d.text(190, 50, "long words"),
+    "the text 'a' must lie inside the drawing of 200 x 100, got -4.4 to": lambda d: d.text(
+        0, 50, "a"
+    ),
     "a box must be as wide as its text, 'long words' needs": lambda d: d.box(
         100, 50, "long words", 20
     ),
