@@ -113,7 +113,7 @@ def before_and_after(lit: str | None = None, small: bool = False) -> Drawing:
         attention = _attention(d, 47, 92)
         context = d.box(160, 92, "c_t")
         d.arrow(state, attention, label="1")
-        d.text(59, 134, "query", "start")
+        d.text(62, 134, "query", "start")
         d.arrow(attention, context, label="2")
         d.arrow(context, step, label="3")
         d.arrow(state, step)
@@ -128,7 +128,7 @@ def before_and_after(lit: str | None = None, small: bool = False) -> Drawing:
         d.arrow(state, step, label="1")
         d.arrow(step, after, label="2")
         d.arrow(after, attention, label="3")
-        d.text(270, 388, "query", "start")
+        d.text(273, 388, "query", "start")
         d.arrow(attention, context, label="4")
         d.arrow(after, word, label="5")
         d.arrow(context, word, label="5")
@@ -210,7 +210,7 @@ def soft_lookup(lit: str | None = None, small: bool = False) -> Drawing:
         "The weights and the value, of shape (keys, d_v), go into a box, weighted sum, which gives "
         "the output, (queries, d_v): one row for each query."
     )
-    d = Drawing(416, 408, alt, lit, small)
+    d = Drawing(420, 408, alt, lit, small)
     with d.part("scores"):
         query = d.matrix(66, 50, 2, 3, "query\n(queries, d)")
         key = d.matrix(344, 50, 5, 3, "key\n(keys, d)")
@@ -228,7 +228,7 @@ def soft_lookup(lit: str | None = None, small: bool = False) -> Drawing:
         value = d.matrix(66, 334, 5, 4, "value\n(keys, d_v)")
         add = d.box(205, 334, "weighted\nsum", 124)
         output = d.matrix(344, 334, 2, 4, "output\n(queries, d_v)")
-        d.arrow(weights, add, [(406, 190), (406, 272), (205, 272)])
+        d.arrow(weights, add, [(410, 190), (410, 272), (205, 272)])
         d.arrow(value, add)
         d.arrow(add, output)
     return d
