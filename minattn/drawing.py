@@ -45,7 +45,7 @@ class Drawing:
     In labels, ``s_t`` and ``s_{t-1}`` have a subscript, and a line break begins another line.
 
     Args:
-        width: of the drawing, in units of about a pixel. At most some 420, for phones.
+        width: of the drawing, in units of about a pixel. At most 419, or subscripts become too small on a phone.
         height: of the drawing, in the same units.
         alt: what is to be seen, for those who cannot see it.
         lit: the part that stands out, so that the whole says where the reader is.

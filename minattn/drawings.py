@@ -210,7 +210,7 @@ def soft_lookup(lit: str | None = None, small: bool = False) -> Drawing:
         "The weights and the value, of shape (keys, d_v), go into a box, weighted sum, which gives "
         "the output, (queries, d_v): one row for each query."
     )
-    d = Drawing(420, 408, alt, lit, small)
+    d = Drawing(418, 408, alt, lit, small)
     with d.part("scores"):
         query = d.matrix(66, 50, 2, 3, "query\n(queries, d)")
         key = d.matrix(344, 50, 5, 3, "key\n(keys, d)")
