@@ -100,7 +100,9 @@ def numpy_attend_backward(
     mean = (weights * grad_weights).sum(axis=-1, keepdims=True)
     grad_scores = weights * (grad_weights - mean)
     root = math.sqrt(query.shape[-1])
-    return grad_scores @ key / root, np.swapaxes(grad_scores, -2, -1) @ query / root, grad_value
+    grad_query = grad_scores @ key / root
+    grad_key = np.swapaxes(grad_scores, -2, -1) @ query / root
+    return grad_query, grad_key, grad_value
 
 
 def attend(
@@ -150,7 +152,8 @@ def attend(
         finite = bias != -math.inf
         scores = scores + bias.masked_fill(~finite, 0.0)
         allowed = finite if allowed is None else allowed & finite
-    return weighted_sum(masked_softmax(scores, allowed), value.expand(*batch, *value.shape[-2:]))
+    value = value.expand(*batch, *value.shape[-2:])
+    return weighted_sum(masked_softmax(scores, allowed), value)
 
 
 def fused_attend(

@@ -143,7 +143,8 @@ def rotary(
     angles = _angles(x.shape[-2], x.shape[-1], start, base).to(x.device)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    turned = [even * cos - odd * sin, even * sin + odd * cos]
+    return torch.stack(turned, dim=-1).flatten(-2)
 
 
 def with_rotary(attend: Attend = fused_attend, base: float = 10_000.0) -> Attend:

@@ -10,6 +10,7 @@ from book.tools import claims_page, models_page, notebooks
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = notebooks.chapters(ROOT)
+COLUMNS = 88  # of code fit in a chapter on a laptop; the sheet makes the room
 NO_ALT_TEXT = re.compile(r"(figure|image|plot|picture|\S+\.(png|svg))?", re.IGNORECASE)
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
@@ -40,6 +41,24 @@ def test_the_notebook_says_what_the_chapter_says(chapter):
         (c.cell_type, c.source, c.metadata, c.id) for c in notebooks.from_source(chapter).cells
     ]
     assert said == wanted
+
+
+def lines_of(cell):
+    """The lines that a reader sees in the letters of code: the code, and what it shows as such."""
+    yield from cell.source.splitlines()
+    for output in cell.outputs:
+        shown = output.get("data", {})
+        html = shown.get("text/html", "")
+        if output.output_type == "stream":
+            yield from output.text.splitlines()
+        elif "package-source" in html or not shown.keys() - {"text/plain"}:
+            yield from shown.get("text/plain", "").splitlines()
+
+
+@every_chapter
+def test_every_line_fits_on_a_laptop(chapter):
+    lines = [line for cell in code_cells(read(chapter)) for line in lines_of(cell)]
+    assert [line for line in lines if len(line) > COLUMNS] == []
 
 
 # nbval does not compare pictures: that they are today's is known only from what drew them.

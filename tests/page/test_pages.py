@@ -34,6 +34,7 @@ if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
 
 pytestmark = pytest.mark.page
 
+LAPTOPS = (1200, 1440)
 LANDING = "book/index.html"
 CHAPTER = "notebooks/01_context_vector.html"  # one live place, and mathematics
 FILE_NAME = re.compile(r"_images/|\.(png|svg|jpe?g|gif)\s*$|[0-9a-f]{32}", re.IGNORECASE)
@@ -48,6 +49,11 @@ BLANK_ICONS = """[...document.querySelectorAll('i[class*="fa-"], span[class*="fa
     .map(icon => icon.className)"""
 NEXT_FRAMES = """() => new Promise(done =>
     requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"""
+CUT = """[...document.querySelectorAll(
+        'article :is(pre, .pst-scrollable-table-container, .output.text_html)')]
+    .filter(part => part.scrollWidth > part.clientWidth + 1)
+    .map(part => `at ${innerWidth}, ${part.scrollWidth - part.clientWidth} pixels too wide: `
+        + part.textContent.trim().slice(0, 60))"""
 TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('body *')]
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
@@ -64,6 +70,7 @@ class Visit:
     faults: list[str] = field(default_factory=list)
     weight: int = 0
     live: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
     blank_icons: list[str] = field(default_factory=list)
@@ -88,6 +95,9 @@ def visit(browser: Browser, address: str) -> Look:
         seen.blank_icons = page.evaluate(BLANK_ICONS)
         seen.live = open_live(page)
         page.evaluate(OPEN_ALL)
+        for width in LAPTOPS:
+            page.set_viewport_size(DESK | {"width": width})
+            seen.cut += page.evaluate(CUT)
         page.set_viewport_size(PHONE)
         page.evaluate(NEXT_FRAMES)  # live places follow the window a frame later
         seen.too_wide = page.evaluate(TOO_WIDE)
@@ -131,6 +141,11 @@ def test_axe_sees_a_pale_word_in_code_that_was_thinned_out(browser: Browser) -> 
 @every_page
 def test_a_phone_need_not_scroll_sideways(page: str, visit: Look) -> None:
     assert visit(page).too_wide == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])
+def test_a_chapter_cuts_no_code_and_no_table_on_a_laptop(page: str, visit: Look) -> None:
+    assert visit(page).cut == []
 
 
 @every_page
