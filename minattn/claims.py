@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -12,6 +13,10 @@ import numpy as np
 from minattn.checks import check_finite
 from minattn.display import is_watched, show
 
+THIS_RUN = "this run"
+
+_gathered: list[dict[str, Any]] | None = None  # the claims inside of `checks`, None outside
+
 
 def claim(
     text: str,
@@ -20,33 +25,42 @@ def claim(
     at_least: float | int | None = None,
     at_most: float | int | None = None,
     spread: Iterable[SupportsFloat] | None = None,
+    of: str = THIS_RUN,
 ) -> None:
     """Check a sentence about behaviour against a measurement, and write down that it held.
 
-    The line that is stored has the sentence and the bar, not the value: it is the same on every machine. The
-    value and the spread are kept beside the output in the notebook, and the pages of the book show them. In a
-    notebook that a person runs, the line has the value too.
+    The line that is stored has the sentence, the bar and the range of the spread, not the value: it is the same on
+    every machine. The value is kept beside the output in the notebook, and the pages of the book show it. In a
+    notebook that a person runs, the line has the value too. Inside of ``checks``, one line stands for all claims.
 
     Args:
         text: the sentence, as in the book.
         value: what was measured here; True or False where there is no number.
         at_least: the bar, where more is better.
         at_most: the bar, where less is better.
-        spread: the same measurement over other seeds; every one of them has to reach the bar.
+        spread: the same measurement over other seeds, from stored results; every one of them has to reach the bar.
+        of: what the value is, in a word or two, where this run did not measure it, such as "worst of five seeds".
 
     Raises:
         AssertionError: if the measurement falls short; the message has the sentence, the bar and the value.
-        ValueError: if a number has no bar, a truth value has one, or no number can reach the bar.
+        ValueError: if a number has no bar, a truth value has one, or no number can reach the bar; if ``of`` says
+            nothing, or speaks of a truth value, which is not shown.
         TypeError: if the bar is no number.
 
     >>> claim("seven is prime", all(7 % n for n in range(2, 7)))
     ✓ seven is prime
     >>> claim("a coin falls on heads about half the time", 0.52, at_least=0.4)
     ✓ a coin falls on heads about half the time (at least 0.4)
+    >>> claim("a die shows each face", 0.15, at_least=0.1, spread=[0.16, 0.18, 0.14, 0.17, 0.16])
+    ✓ a die shows each face (at least 0.1; five seeds 0.14 to 0.18)
     """
     if not text.strip():
         raise ValueError("a claim needs a sentence, got an empty one")
+    if not of.strip():
+        raise ValueError("of needs a word for what the value is, got an empty one")
     number, bar, holds = _judge(value, at_least, at_most)
+    if bar == "true" and of != THIS_RUN:
+        raise ValueError(f"a claim that is true or false shows no value, got one of {of!r}")
     values = [] if spread is None else [float(other) for other in spread]
     if spread is not None and not values:
         raise ValueError("a spread needs at least one value, got none")
@@ -57,21 +71,108 @@ def claim(
             raise AssertionError(
                 f"claim fails for one of the seeds: {text} ({bar}); measured {other}"
             )
-    metadata = {
+    kept = {
         "claim": text,
         "bar": bar,
         "value": bool(value) if bar == "true" else number,
         "spread": values or None,
+        "of": of,
     }
-    suffix = "" if bar == "true" else f" ({bar})"
-    # Somebody who runs the cell sees the value; a stored output has to be the same on every machine.
-    seen = f"measured {number:.3g}, {bar}" if is_watched() else bar
-    span = "" if bar == "true" else f' <span class="claim-bar">{escape(f"({seen})")}</span>'
+    if _gathered is not None:
+        _gathered.append(kept)
+        return
+    stored = in_words(kept, with_value=False)
     show(
-        f"✓ {text}{suffix}",
-        html=f'<div class="claim"><span class="claim-mark">✓</span> {escape(text)}{span}</div>',
-        metadata={"minattn": metadata},
+        f"✓ {text} ({stored})" if stored else f"✓ {text}",
+        html=f'<div class="claim"><span class="claim-mark">✓</span> {_in_html(kept)}</div>',
+        metadata={"minattn": kept},
     )
+
+
+@contextmanager
+def checks(title: str) -> Iterator[None]:
+    """Check the claims inside as always, and show them together as one closed line.
+
+    For what has to hold but is no result of the chapter: that two ways agree, that a shape is right. All claims
+    are kept in the notebook beside the line, and stand on the page of claims.
+
+    Args:
+        title: what was checked, in a few words.
+
+    Raises:
+        ValueError: if the title is empty, or there is no claim inside.
+        RuntimeError: if it stands inside of other checks.
+
+    >>> with checks("the sum"):
+    ...     claim("it does not depend on the order", 2 + 3 == 3 + 2)
+    ...     claim("its rounding is small", abs(0.1 + 0.2 - 0.3), at_most=1e-15)
+    ✓ 2 checks passed: the sum
+    """
+    global _gathered
+    if not title.strip():
+        raise ValueError("checks need a title, got an empty one")
+    if _gathered is not None:
+        raise RuntimeError(f"checks must not stand inside of checks, got {title!r} inside others")
+    found: list[dict[str, Any]] = []
+    _gathered = found
+    try:
+        yield
+    finally:
+        _gathered = None
+    if not found:
+        raise ValueError(f"checks need at least one claim inside, got none in {title!r}")
+    line = f"✓ {len(found)} check{'s' if len(found) > 1 else ''} passed: {title}"
+    items = "".join(f"<li>{_in_html(kept)}</li>" for kept in found)
+    show(
+        line,
+        html=f'<details class="checks"><summary>{escape(line)}</summary><ul>{items}</ul></details>',
+        metadata={"minattn": {"checks": found}},
+    )
+
+
+def in_words(kept: dict[str, Any], *, with_value: bool) -> str:
+    """Say what stands behind the sentence of a claim: the bar, the range of the spread, and perhaps the value.
+
+    Args:
+        kept: the claim, as its notebook keeps it.
+        with_value: False for what is stored, which has to be the same on every machine.
+
+    >>> kept = {"bar": "at least 0.9", "value": 0.955, "spread": [0.935, 0.97, 0.95, 0.94, 0.96], "of": "this run"}
+    >>> in_words(kept, with_value=False)
+    'at least 0.9; five seeds 0.935 to 0.97'
+    >>> in_words(kept, with_value=True)
+    'this run 0.955; five seeds 0.935 to 0.97; bar: at least 0.9'
+    >>> in_words(kept | {"of": "median of five seeds"}, with_value=True)
+    'median of five seeds 0.955, all 0.935 to 0.97; bar: at least 0.9'
+    """
+    bar, spread, of = kept["bar"], kept["spread"], kept.get("of", THIS_RUN)
+    if bar == "true":
+        return ""
+    value = f"{of} {figure(kept['value'])}"
+    if not spread:
+        return f"{value}; bar: {bar}" if with_value else bar
+    low, high = figure(min(spread)), figure(max(spread))
+    reach = low if low == high else f"{low} to {high}"
+    if with_value and of != THIS_RUN:
+        return f"{value}, all {reach}; bar: {bar}"
+    # An experiment of the book has five seeds: more values come from several of its arms.
+    runs = "five seeds" if len(spread) == 5 else f"{len(spread)} runs"
+    runs += f" all {reach}" if low == high else f" {reach}"
+    return f"{value}; {runs}; bar: {bar}" if with_value else f"{bar}; {runs}"
+
+
+def figure(value: float) -> str:
+    """Write a measured number: whole ones and large ones without a fraction, others to three digits."""
+    if abs(value) >= 1000 or (abs(value) >= 1 and float(value).is_integer()):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _in_html(kept: dict[str, Any]) -> str:
+    """Return the sentence, and what stands behind it; with the value where somebody runs the cell and sees it."""
+    words = in_words(kept, with_value=is_watched())
+    span = f' <span class="claim-bar">({escape(words)})</span>' if words else ""
+    return f"{escape(kept['claim'])}{span}"
 
 
 def _judge(

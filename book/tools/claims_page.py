@@ -3,8 +3,8 @@
     python -m book.tools.claims_page            write it
     python -m book.tools.claims_page --check    fail if it is out of date
 
-A claim is an output whose metadata holds {"minattn": {"claim", "bar", "value", "spread"}}, as
-minattn.claims.claim leaves it.
+A claim is an output whose metadata holds {"minattn": {"claim", "bar", "value", "spread", "of"}}, as
+minattn.claims.claim leaves it; minattn.claims.checks leaves {"minattn": {"checks": [a claim, ...]}}.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from pathlib import Path
 
 from book.tools.contents import notebooks_in_order
 from book.tools.pages import text, write_page
+from minattn import claims as measured
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def claims_of(notebook: dict) -> list[dict]:
+    """All claims, those of closed checks too, in the order of their outputs."""
     found = []
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             ours = output.get("metadata", {}).get("minattn", {})
-            if "claim" in ours:
-                found.append(ours)
+            found += ours.get("checks", [ours] if "claim" in ours else [])
     return found
 
 
@@ -38,12 +39,12 @@ def title_of(notebook: dict) -> str:
 
 
 def figure(value: float | bool | None) -> str:
-    """A measured figure: whole numbers as they are, others to three significant digits."""
+    """What was measured, in a cell of the table."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1 else f"{value:.3g}"
+    return measured.figure(value)
 
 
 def row(claim: dict) -> str:
@@ -53,7 +54,10 @@ def row(claim: dict) -> str:
         spread_text = f"{low} to {high}, {len(spread)} runs"
     else:
         spread_text = ""
-    cells = [claim["claim"], claim["bar"], figure(claim.get("value")), spread_text]
+    value, of = figure(claim.get("value")), claim.get("of", measured.THIS_RUN)
+    if of != measured.THIS_RUN:
+        value += f" ({of})"
+    cells = [claim["claim"], claim["bar"], value, spread_text]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -127,8 +127,8 @@ def test_an_unknown_chapter_is_refused(book, capsys):
 
 
 def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
-    def chapter(title, **claim):
-        output = {"output_type": "display_data", "data": {}, "metadata": {"minattn": claim}}
+    def chapter(title, **ours):
+        output = {"output_type": "display_data", "data": {}, "metadata": {"minattn": ours}}
         made = notebook("claim(...)")
         made["cells"][0]["outputs"] = [output]
         made["cells"].insert(0, cell(f"# {title}", "markdown"))
@@ -141,7 +141,11 @@ def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
         "parts:\n- chapters:\n  - file: notebooks/02_b\n  - file: notebooks/01_a\n"
     )
     a = chapter("First", claim="a | b", bar=">= 0.95", value=0.98765, spread=[0.98, 0.97, 0.99])
-    b = chapter("Second", claim="it stops", bar="== 0", value=None, spread=None)
+    together = [
+        {"claim": "it stops", "bar": "== 0", "value": None, "spread": None},
+        {"claim": "c", "bar": "<= 1", "value": 0.5, "spread": [0.5], "of": "worst of five seeds"},
+    ]
+    b = chapter("Second", checks=together)
     (tmp_path / "notebooks/01_a.ipynb").write_text(a)
     (tmp_path / "notebooks/02_b.ipynb").write_text(b)
     assert claims_page.main(["--check"], tmp_path) == 1
@@ -149,7 +153,7 @@ def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
     assert claims_page.main(["--check"], tmp_path) == 0
     page = (tmp_path / "book/claims.md").read_text()
     assert "| a \\| b | >= 0.95 | 0.988 | 0.97 to 0.99, 3 runs |" in page
-    assert "| it stops | == 0 |  |  |" in page
+    assert "| it stops | == 0 |  |  |\n| c | <= 1 | 0.5 (worst of five seeds) |" in page
     assert page.index("## Second") < page.index("## First")
 
 

@@ -1,6 +1,7 @@
 """What the book adds to Sphinx: lighter style sheets, buttons, and copies for Colab."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +10,9 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import colab, images, mathjax, reading_map, styles
+from book._ext.minattn_site import claims, colab, images, mathjax, reading_map, styles
 from book.tools.contents import Chapter, chapters_in_order
+from minattn.claims import checks, claim
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = "notebooks/02_soft_attention"
@@ -162,6 +164,50 @@ def test_a_build_with_a_repository_writes_the_copies(tmp_path):
     )
     colab.write_colab_copies(app)
     assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
+
+
+# claims.py ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page_with_claims(notebook, tmp_path):
+    """What a chapter stores that makes three claims twice: each for itself, and together."""
+    for line in (nullcontext(), checks("all three")):
+        with line:
+            claim("a < b's", 0.955, at_least=0.9, spread=[0.935, 0.97, 0.95, 0.94, 0.96])
+            claim("it is true", True)
+            claim("a < b's", 2.5e-7, at_most=1e-3, of="worst of five seeds")
+    outputs = [{"metadata": output["metadata"]} for output in notebook.outputs]
+    cells = [{"outputs": []}, {"source": ""}, *({"outputs": [output]} for output in outputs)]
+    (tmp_path / "chapter.ipynb").write_text(json.dumps({"cells": cells}), "utf-8")
+    return SimpleNamespace(srcdir=tmp_path), "".join(
+        output["data"]["text/html"] for output in notebook.outputs
+    )
+
+
+def test_a_page_shows_the_value_of_every_claim_inside_of_checks_and_outside(page_with_claims):
+    app, body = page_with_claims
+    assert "0.955" not in body
+    context = {"body": f"<p>a &lt; b&#x27;s</p>{body}<p>after</p>"}
+    claims.show_measured_values(app, "chapter", "page.html", context, None)
+    bars = BeautifulSoup(context["body"], "html.parser").select(".claim-bar")
+    words = [
+        "(this run 0.955; five seeds 0.935 to 0.97; bar: at least 0.9)",
+        "(worst of five seeds 2.5e-07; bar: at most 0.001)",
+    ]
+    assert [bar.get_text() for bar in bars] == words * 2
+    assert context["body"].count("a &lt; b&#x27;s <span") == 4
+    assert context["body"].endswith("<p>after</p>")
+
+
+def test_a_page_that_lacks_a_claim_is_refused_and_other_pages_are_left_alone(page_with_claims):
+    app, body = page_with_claims
+    context = {"body": body.replace("a &lt; b", "a", 1)}
+    with pytest.raises(ExtensionError, match="chapter must show every claim, got none of: a &lt;"):
+        claims.show_measured_values(app, "chapter", "page.html", context, None)
+    context = {"body": "<p>a glossary</p>"}
+    claims.show_measured_values(app, "glossary", "page.html", context, None)
+    assert context == {"body": "<p>a glossary</p>"}
 
 
 # reading_map.py -----------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from minattn.claims import Results, claim, results
+from minattn import claims
+from minattn.claims import Results, checks, claim, results
 
 DATA = {
     "made": {"seeds": [0, 1, 2]},
@@ -32,9 +33,13 @@ DATA = {
         (np.float32(0.96), {"at_least": 0.95}, "✓ it works (at least 0.95)"),
         (True, {}, "✓ it works"),
         (np.True_, {}, "✓ it works"),
-        (0.95, {"at_least": 0.9, "spread": [0.9, 0.99]}, "✓ it works (at least 0.9)"),
+        (0.95, {"at_least": 0.9, "spread": [0.9, 0.99]}, "✓ it works (at least 0.9; 2 runs 0.9 to 0.99)"),
+        (0, {"at_most": 1, "spread": [0, 0.12345, 0.1, 1, 0]}, "✓ it works (at most 1; five seeds 0 to 1)"),
+        (0, {"at_most": 1, "spread": [0.0] * 5}, "✓ it works (at most 1; five seeds all 0)"),
+        (0.5, {"at_most": 1, "of": "median of five seeds"}, "✓ it works (at most 1)"),
+        (True, {"spread": [True] * 5}, "✓ it works"),
     ],
-)
+)  # fmt: skip
 def test_a_claim_that_holds_is_written_down_with_its_bar_and_without_its_value(
     value, bars, line, capsys
 ):
@@ -81,6 +86,7 @@ def test_a_claim_that_falls_short_stops_the_chapter(value, bars, message, capsys
         (0.97, {"at_least": 0.9}, {"bar": "at least 0.9", "value": 0.97, "spread": None}),
         (torch.tensor(3), {"at_most": 5}, {"bar": "at most 5", "value": 3.0, "spread": None}),
         (0.97, {"at_least": 0.9, "spread": (0.95, 1)}, {"bar": "at least 0.9", "value": 0.97, "spread": [0.95, 1]}),
+        (0.97, {"at_least": 0.9, "of": "the worst"}, {"bar": "at least 0.9", "value": 0.97, "spread": None, "of": "the worst"}),
         (True, {}, {"bar": "true", "value": True, "spread": None}),
         (np.True_, {}, {"bar": "true", "value": True, "spread": None}),
     ],
@@ -89,7 +95,7 @@ def test_a_notebook_keeps_the_value_beside_the_claim(value, bars, kept, notebook
     claim("a < b & it works", value, **bars)
     (output,) = notebook.outputs
     assert json.loads(json.dumps(output["metadata"])) == {
-        "minattn": {"claim": "a < b & it works", **kept}
+        "minattn": {"claim": "a < b & it works", "of": "this run", **kept}
     }
 
 
@@ -116,11 +122,127 @@ def test_a_notebook_shows_the_claim_as_html_that_is_escaped(notebook):
             {"at_least": 0.5, "spread": []},
             "spread needs at least one value, got none",
         ),
+        ("it works", 0.9, {"at_least": 0.5, "of": " "}, "of needs a word .* got an empty one"),
+        (
+            "it works",
+            True,
+            {"of": "best of five seeds"},
+            "shows no value, got one of 'best of five",
+        ),
     ],
 )
 def test_a_claim_rejects(text, value, bars, message):
     with pytest.raises(ValueError, match=message):
         claim(text, value, **bars)
+
+
+# What stands behind the sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "this run 0.955; bar: at least 0.9"),
+        ({"of": "median of five seeds"}, "median of five seeds 0.955; bar: at least 0.9"),
+        (
+            {"spread": [0.97, 0.935, 0.95, 0.94, 0.96]},
+            "this run 0.955; five seeds 0.935 to 0.97; bar: at least 0.9",
+        ),
+        (
+            {"spread": [0.97, 0.935, 0.95, 0.94, 0.96], "of": "median of five seeds"},
+            "median of five seeds 0.955, all 0.935 to 0.97; bar: at least 0.9",
+        ),
+        ({"spread": [1] * 15}, "this run 0.955; 15 runs all 1; bar: at least 0.9"),
+    ],
+)
+def test_somebody_who_runs_the_cell_sees_which_number_it_is(options, words, notebook, monkeypatch):
+    monkeypatch.setattr(claims, "is_watched", lambda: True)
+    claim("it works", 0.955, at_least=0.9, **options)
+    claim("it is true", True)
+    with checks("all"):
+        claim("it works", 0.955, at_least=0.9, **options)
+    shown, without, together = (output["data"]["text/html"] for output in notebook.outputs)
+    assert f'it works <span class="claim-bar">({words})</span>' in shown
+    assert "claim-bar" not in without
+    assert f'<li>it works <span class="claim-bar">({words})</span></li>' in together
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.98765, "0.988"), (12.0, "12"), (12.34, "12.3"), (2400, "2,400"), (1234.5, "1,234"),
+     (-3.0, "-3"), (0.0, "0"), (2.22e-16, "2.22e-16")],
+)  # fmt: skip
+def test_a_measured_number_is_written_short(value, text):
+    assert claims.figure(value) == text
+
+
+# Checks: claims in one closed line
+
+
+def test_checks_are_one_closed_line_that_keeps_every_claim(notebook):
+    with checks("a < b & the rest"):
+        claim("a < b", True)
+        claim("it works", 0.97, at_least=0.9, spread=[0.95] * 5, of="the median")
+    claim("outside", True)
+    together, outside = notebook.outputs
+    assert together["data"] == {
+        "text/plain": "✓ 2 checks passed: a < b & the rest",
+        "text/html": '<details class="checks"><summary>✓ 2 checks passed: a &lt; b &amp; the rest</summary>'
+        '<ul><li>a &lt; b</li><li>it works <span class="claim-bar">(at least 0.9; five seeds all 0.95)</span></li>'
+        "</ul></details>",
+    }
+    assert json.loads(json.dumps(together["metadata"]))["minattn"] == {
+        "checks": [
+            {"claim": "a < b", "bar": "true", "value": True, "spread": None, "of": "this run"},
+            {"claim": "it works", "bar": "at least 0.9", "value": 0.97, "spread": [0.95] * 5, "of": "the median"},
+        ]
+    }  # fmt: skip
+    assert outside["metadata"]["minattn"]["claim"] == "outside"
+
+
+def test_one_check_is_not_many(capsys):
+    with checks("the sum"):
+        claim("it works", True)
+    assert capsys.readouterr().out == "✓ 1 check passed: the sum\n"
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_checks_of_which_one_fails_name_it_and_show_nothing(failing, capsys):
+    values = [0.97, 0.97]
+    values[failing] = 0.5
+    with (
+        pytest.raises(AssertionError, match=rf"claim {failing} \(at least 0.9\); measured 0.5"),
+        checks("both"),
+    ):
+        for number, value in enumerate(values):
+            claim(f"claim {number}", value, at_least=0.9)
+    assert capsys.readouterr().out == ""
+    claim("the next cell", True)
+    assert capsys.readouterr().out == "✓ the next cell\n"
+
+
+@pytest.mark.rejects
+def test_checks_without_a_claim_or_a_title_are_rejected(capsys):
+    with (
+        pytest.raises(ValueError, match="at least one claim inside, got none in 'nothing'"),
+        checks("nothing"),
+    ):
+        pass
+    with pytest.raises(ValueError, match="need a title, got an empty one"), checks(" "):
+        claim("it works", True)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.rejects
+def test_checks_do_not_stand_inside_of_checks(capsys):
+    with (
+        pytest.raises(RuntimeError, match="inside of checks, got 'inner' inside others"),
+        checks("outer"),
+    ):
+        claim("it works", True)
+        with checks("inner"):
+            claim("it works", True)
+    assert capsys.readouterr().out == ""
 
 
 # The results of the longer experiments

@@ -2,29 +2,35 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
-CLAIM_BAR = re.compile(r'(<span class="claim-bar">\()(at (?:least|most) )')
+from book.tools.claims_page import claims_of
+from minattn.claims import in_words
+
+BAR = r' <span class="claim-bar">\([^<]*\)</span>'
 
 
 def show_measured_values(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Put the value that was measured into every claim box; the notebook keeps it beside the output."""
+    """Put the value that was measured behind every claim; the notebook keeps it beside the output."""
     notebook = Path(app.srcdir) / f"{pagename}.ipynb"
     if not notebook.exists():
         return
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    kept = [
-        output["metadata"]["minattn"]
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if "minattn" in output.get("metadata", {})
-    ]
-    values = iter([claim["value"] for claim in kept if claim["bar"] != "true"])
-    context["body"] = CLAIM_BAR.sub(
-        lambda match: f"{match[1]}measured {next(values):.3g}, {match[2]}", context.get("body", "")
-    )
+    body, done = context.get("body", ""), 0
+    for claim in claims_of(json.loads(notebook.read_text("utf-8"))):
+        if not (words := in_words(claim, with_value=True)):
+            continue
+        sentence = escape(claim["claim"])
+        found = re.compile(re.escape(sentence) + BAR).search(body, done)
+        if found is None:
+            raise ExtensionError(f"{pagename} must show every claim, got none of: {sentence}")
+        shown = f'{sentence} <span class="claim-bar">({escape(words)})</span>'
+        body = body[: found.start()] + shown + body[found.end() :]
+        done = found.start() + len(shown)
+    context["body"] = body
