@@ -24,7 +24,6 @@ class Chapter:
     needs: tuple[str, ...]
     modules: tuple[str, ...]
     deeper: int = 0  # minutes of the sections that go deeper, which `minutes` leaves out
-    edition: int = 1
 
     @property
     def number(self) -> int:
@@ -70,8 +69,9 @@ def read_chapter(path: Path, part: str) -> Chapter:
     ours = yaml.safe_load(head)["minattn"]
     title = next(line[2:] for line in body.splitlines() if line.startswith("# "))
     needs, modules = tuple(ours["needs"]), tuple(ours["modules"])
-    deeper, edition = ours.get("deeper", 0), ours.get("edition", 1)
-    return Chapter(path.stem, part, title, ours["minutes"], needs, modules, deeper, edition)
+    return Chapter(
+        path.stem, part, title, ours["minutes"], needs, modules, deeper=ours.get("deeper", 0)
+    )
 
 
 def closure(chapters: Mapping[str, Chapter], stem: str) -> set[str]:

@@ -24,6 +24,7 @@ def test_the_table_of_contents_names_only_what_is_there():
 @pytest.mark.parametrize("stem", CHAPTERS)
 def test_a_chapter_takes_an_hour_at_most(stem):
     assert 1 <= CHAPTERS[stem].minutes <= 60
+    assert 0 <= CHAPTERS[stem].deeper <= 60
 
 
 def test_attention_stands_on_its_seam_alone():

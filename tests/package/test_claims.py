@@ -86,7 +86,7 @@ def test_a_claim_that_falls_short_stops_the_chapter(value, bars, message, capsys
         (0.97, {"at_least": 0.9}, {"bar": "at least 0.9", "value": 0.97, "spread": None}),
         (torch.tensor(3), {"at_most": 5}, {"bar": "at most 5", "value": 3.0, "spread": None}),
         (0.97, {"at_least": 0.9, "spread": (0.95, 1)}, {"bar": "at least 0.9", "value": 0.97, "spread": [0.95, 1]}),
-        (0.97, {"at_least": 0.9, "of": "the worst"}, {"bar": "at least 0.9", "value": 0.97, "spread": None, "of": "the worst"}),
+        (1, {"at_least": 1, "of": "worst"}, {"bar": "at least 1", "value": 1, "spread": None, "of": "worst"}),
         (True, {}, {"bar": "true", "value": True, "spread": None}),
         (np.True_, {}, {"bar": "true", "value": True, "spread": None}),
     ],
