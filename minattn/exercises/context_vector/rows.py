@@ -1,4 +1,4 @@
-"""Rows of different lengths, which exercises 1.5 and 1.7 read."""
+"""Rows of different lengths, which the exercises read."""
 
 import torch
 from torch import Tensor
