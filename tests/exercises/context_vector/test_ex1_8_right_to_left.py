@@ -1,6 +1,6 @@
 import torch
 
-from minattn.exercises.context_vector.ex1_7_right_to_left import EXERCISE
+from minattn.exercises.context_vector.ex1_8_right_to_left import EXERCISE
 from minattn.exercises.judging import judge
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.

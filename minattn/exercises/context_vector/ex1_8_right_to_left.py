@@ -1,4 +1,4 @@
-"""Exercise 1.7: from right to left."""
+"""Exercise 1.8: from right to left."""
 
 from collections.abc import Callable
 
@@ -65,7 +65,7 @@ def _show_backward(step: Step, x: Tensor, mask: Tensor, h: Tensor) -> str:
 
 
 EXERCISE = Exercise(
-    number="1.7",
+    number="1.8",
     title="From right to left",
     solution=backward_summary,
     cases=lambda: [
