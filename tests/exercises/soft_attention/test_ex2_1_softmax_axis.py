@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from minattn.exercises.soft_attention.ex2_2_softmax_axis import EXERCISE
+from minattn.exercises.soft_attention.ex2_1_softmax_axis import EXERCISE
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 

@@ -1,4 +1,4 @@
-"""Exercise 2.2: the softmax axis."""
+"""Exercise 2.1: the softmax axis."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def _less(number: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 EXERCISE = Exercise(
-    number="2.2",
+    number="2.1",
     title="The softmax axis",
     solution=weights_from_scores,
     # At 1000 the scores themselves are rounded to 6e-5, and a logarithm of their sum as well.
