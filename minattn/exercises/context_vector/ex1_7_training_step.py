@@ -210,6 +210,9 @@ EXERCISE = Exercise(
             _step(pair=lambda read, said: (said, said)),
             "The decoder reads target_out, so the word that it has to say is given to it. The loss falls "
             "fast, and nothing is learned. What has it said before this word?",
+            also=[
+                _step(pair=lambda read, said: (torch.cat([read[:, 1:], read[:, :1]], 1), said)),
+            ],
         ),
         Mistake(
             "changed_places",
