@@ -71,9 +71,7 @@ def blockwise_attend(
     scale = check_scale(scale, query.shape[-1])
     table = _Table(mask, (*batch, query.shape[-2], key.shape[-2]), block, query.device)
     q, k, v = (
-        widened(x, scale)
-        .expand(*batch, *x.shape[-2:])
-        .reshape(math.prod(batch), *x.shape[-2:])
+        widened(x, scale).expand(*batch, *x.shape[-2:]).reshape(math.prod(batch), *x.shape[-2:])
         for x in (query, key, value)
     )
     # Measured, a power of 2 costs torch less than one of e: exp(x) = 2 ** (x log2(e)).

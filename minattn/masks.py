@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-
 from typing import Any
 
 import torch
@@ -185,16 +184,25 @@ def to_bool(
     if isinstance(mask, MaskDescription):
         return mask.to_bool(shape, device)
     _check_bool(mask)
-    fits = 2 <= mask.ndim <= len(shape) and mask.shape[-1] == shape[-1]
+    check_mask_shape(mask.shape, shape)
+    return mask.to(device)
+
+
+def check_mask_shape(mask: Sequence[int], scores: Sequence[int]) -> None:
+    """Check that a mask of one shape fits scores of another.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    fits = 2 <= len(mask) <= len(scores) and mask[-1] == scores[-1]
     if not fits or any(
         size not in (1, wanted)
-        for size, wanted in zip(mask.shape[::-1], tuple(shape)[::-1], strict=False)
+        for size, wanted in zip(mask[::-1], tuple(scores)[::-1], strict=False)
     ):
         raise ValueError(
             "a mask must have shape (..., queries or 1, keys) and broadcast to the scores, "
-            f"got {tuple(mask.shape)} for scores of shape {tuple(shape)}"
+            f"got {tuple(mask)} for scores of shape {tuple(scores)}"
         )
-    return mask.to(device)
 
 
 def blind_rows(mask: Bool[Tensor, "*batch queries keys"]) -> Bool[Tensor, "*batch queries"]:
@@ -258,7 +266,9 @@ def from_sdpa(
         return torch.ones(tuple(shape[-2:]), dtype=torch.bool, device=device).tril()
     if attn_mask is None:
         return None
-    blocked = _blocked("attn_mask", attn_mask)  # says what a bool mask allows, and what a float one forbids
+    blocked = _blocked(
+        "attn_mask", attn_mask
+    )  # says what a bool mask allows, and what a float one forbids
     return to_bool(blocked if attn_mask.dtype == torch.bool else ~blocked, shape, device)
 
 
