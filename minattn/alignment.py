@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minattn.checks import check_dropout, check_floats, check_sizes
@@ -154,6 +154,7 @@ class SoftAttention(nn.Module, ABC):
         mask: Mask = None,
     ) -> Float[Tensor, "batch queries d_value"]:
         """Attend: score, softmax over the keys, mix the values."""
+        check_one_type(query=query, key=key, value=value)
         return weighted_sum(masked_softmax(self.scores(query, key), mask), value)
 
 
@@ -268,7 +269,7 @@ def attention_weights(
     attend: Attend,
     query: Float[Tensor, "*#batch queries d_query"],
     key: Float[Tensor, "*#batch keys d_key"],
-    mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+    mask: Mask = None,
 ) -> Float[Tensor, "*#batch queries keys"]:
     """Find the weights of any attend by handing it the identity matrix as values.
 
@@ -310,6 +311,7 @@ class _Tempered:
     temperature: float
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        check_one_type(query=query, key=key, value=value)
         weights = attention_weights(self.attend, query, key, mask)
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
         scores = widened(log_weights, self.temperature) / self.temperature
@@ -338,6 +340,7 @@ class _Hard:
     attend: Attend
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        check_one_type(query=query, key=key, value=value)
         weights = attention_weights(self.attend, query, key, mask)
         one_hot = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
         total = weights.sum(-1, keepdim=True)  # 0 if there is nothing to attend to
@@ -374,9 +377,10 @@ class WeightDropout(nn.Module):
         query: Float[Tensor, "*batch queries d_query"],
         key: Float[Tensor, "*batch keys d_key"],
         value: Float[Tensor, "*batch keys d_value"],
-        mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+        mask: Mask = None,
     ) -> Float[Tensor, "*batch queries d_value"]:
         """Attend with some weights dropped."""
+        check_one_type(query=query, key=key, value=value)
         return weighted_sum(self.dropout(attention_weights(self.inner, query, key, mask)), value)
 
 

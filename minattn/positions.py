@@ -40,7 +40,7 @@ def sinusoidal(
         d_model: width; even.
         start: the first position.
         base: the wavelengths go from :math:`2\pi` to almost :math:`2\pi b`.
-        device: where to put the vectors; they are computed on the CPU, in float64.
+        device: where to put the vectors, which are computed on the CPU in float64; torch's default if not given.
 
     Raises:
         ValueError: if the width is odd, or a number is out of range.
@@ -56,7 +56,8 @@ def sinusoidal(
     check_whole(0, n_positions=n_positions)
     angles = _angles(n_positions, d_model, start, base)
     pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)  # (positions, d_model / 2, 2)
-    return pairs.flatten(-2).to(torch.get_default_dtype()).to(device)
+    table = pairs.flatten(-2).to(torch.get_default_dtype())
+    return table.to(torch.get_default_device() if device is None else device)
 
 
 class SinusoidalPositions(nn.Module):
@@ -89,7 +90,7 @@ class SinusoidalPositions(nn.Module):
             TypeError: if the tokens are not of floating-point numbers.
         """
         _check_width(x, self.d_model)
-        return x + sinusoidal(x.shape[-2], self.d_model, start, self.base).to(x)
+        return x + sinusoidal(x.shape[-2], self.d_model, start, self.base, x.device).to(x)
 
 
 class LearnedPositions(nn.Module):
@@ -227,7 +228,7 @@ def distance_bias(
     check_sizes(queries=queries, keys=keys)
     check_finite(slope=slope)
     key_position = torch.arange(keys, dtype=torch.get_default_dtype(), device=device)
-    query_position = torch.arange(keys - queries, keys).to(key_position)
+    query_position = key_position.new_tensor(range(keys - queries, keys))
     return -slope * (query_position[:, None] - key_position).abs()
 
 
@@ -270,9 +271,9 @@ def _angles(n_positions: int, width: int, start: int, base: float) -> Tensor:
     _check(width, base)
     check_integers(start=start)
     frequency = torch.exp(
-        torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(base) / width)
+        torch.arange(0, width, 2, dtype=torch.float64, device="cpu") * (-math.log(base) / width)
     )
-    position = torch.arange(start, start + n_positions, dtype=torch.float64)
+    position = torch.arange(start, start + n_positions, dtype=torch.float64, device="cpu")
     return position[:, None] * frequency
 
 

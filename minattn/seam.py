@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ Shapes: query (batch, queries, d_query), key (batch, keys, d_key), value (batch,
 
 Positions = Callable[[Tensor], Tensor]
 """Takes token vectors (batch, seq, d_model) and returns them with their places marked."""
+
+Arrays = TypeVar("Arrays", bound=tuple[np.ndarray, ...])
 
 
 def check_lookup(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
@@ -68,12 +70,11 @@ def check_arrays(**arrays: Any) -> None:
 
 
 def in_float32(
-    function: Callable[..., tuple[np.ndarray, ...]], *arrays: np.ndarray, mask: np.ndarray | None
-) -> Any:
+    function: Callable[..., Arrays], *arrays: np.ndarray, mask: np.ndarray | None
+) -> Arrays:
     """Compute in float32 what float16 has no room for on the way; the answer is in float16 again."""
-    return tuple(
-        x.astype(np.float16) for x in function(*(x.astype(np.float32) for x in arrays), mask)
-    )
+    answer = function(*(x.astype(np.float32) for x in arrays), mask)
+    return tuple(x.astype(np.float16) for x in answer)  # type: ignore[return-value]
 
 
 def check_bias(bias: Any) -> None:
@@ -142,8 +143,8 @@ def name_of(attend: Any) -> str:
         return f"partial({', '.join([name_of(attend.func), *map(repr, attend.args), *settings])})"
     name: str | None = getattr(attend, "__qualname__", None)
     if name is None:
-        plain = type(attend).__repr__ is object.__repr__
-        name = f"{type(attend).__qualname__}()" if plain else repr(attend)
+        written: Any = type(attend).__repr__
+        name = repr(attend) if written is not object.__repr__ else f"{type(attend).__qualname__}()"
     return name
 
 
