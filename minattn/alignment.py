@@ -343,7 +343,7 @@ class _Hard:
         check_one_type(query=query, key=key, value=value)
         weights = attention_weights(self.attend, query, key, mask)
         one_hot = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
-        total = weights.sum(-1, keepdim=True)  # 0 if there is nothing to attend to
+        total = weights.detach().sum(-1, keepdim=True)  # 0 if there is nothing to attend to
         return weighted_sum(one_hot * torch.where(total.isnan(), total, total > 0), value)
 
     def __repr__(self) -> str:
