@@ -182,7 +182,7 @@ def test_scores_of_a_narrow_type_do_not_overflow():
     assert dot_scores(query, key).tolist() == [[102400.0, 102240.0, 51200.0]]
     layer = MultiplicativeAttention(64, 64, temperature=1000.0).half()
     nn.init.eye_(layer.k_proj.weight)
-    assert_close(layer.scores(query, key), torch.tensor([[102.4, 102.24, 51.2]]))
+    assert_close(layer.scores(query[None], key[None]), torch.tensor([[[102.4, 102.24, 51.2]]]))
     far = torch.tensor([[300.0], [0.0]]).half()
     assert gaussian_scores(far[1:], far).tolist() == [[-45000.0, 0.0]]
 
@@ -357,7 +357,7 @@ def test_numpy_rejects_what_is_no_mask(mask, got, unchecked):
 
 @pytest.mark.rejects
 @pytest.mark.parametrize("shape", [(4, B, Q, K), (Q, 1), (B, K, Q)], ids=str)
-def test_numpy_rejects_a_mask_that_does_not_fit(shape):
+def test_numpy_rejects_a_mask_that_does_not_fit(shape, unchecked):
     with pytest.raises(ValueError, match=r"a mask must .* for scores of shape \(2, 3, 5\)"):
         numpy_attend(QUERY.numpy(), KEY.numpy(), VALUE.numpy(), np.ones(shape, dtype=bool))
 
