@@ -3,15 +3,16 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minattn.checks import check_sizes
+from minattn.checks import check_dropout, check_floats, check_sizes
 from minattn.masks import Mask, to_bool
 from minattn.pointing import one_right_key, pointing
-from minattn.seam import Attend
+from minattn.seam import Attend, check_divisor, check_one_type, name_of, widened
 
 
 def masked_softmax(
@@ -30,9 +31,14 @@ def masked_softmax(
         The weights; exactly zero where not allowed. A query that may attend to no key gets only zeros, with
         zero gradient. A score that is NaN or plus infinity makes its row NaN, also where it is masked.
 
+    Raises:
+        ValueError: if the mask does not fit.
+        TypeError: if the scores are not floating-point numbers, or the mask is not bool.
+
     >>> masked_softmax(torch.tensor([[0.0, math.log(3.0), 5.0]]), torch.tensor([[True, True, False]]))
     tensor([[0.2500, 0.7500, 0.0000]])
     """
+    check_floats(scores=scores)
     if mask is None:
         return scores.softmax(dim=-1)
     allowed = to_bool(mask, scores.shape, scores.device)
@@ -45,8 +51,15 @@ def masked_softmax(
 def weighted_sum(
     weights: Float[Tensor, "*batch queries keys"], value: Float[Tensor, "*batch keys d_value"]
 ) -> Float[Tensor, "*batch queries d_value"]:
-    r"""Mix the values: :math:`c_i = \sum_j \alpha_{ij} v_j`, one context vector for each query."""
-    return weights @ value
+    r"""Mix the values: :math:`c_i = \sum_j \alpha_{ij} v_j`, one context vector for each query.
+
+    Weights of another type are rounded to that of the values.
+
+    Raises:
+        TypeError: if one of the two does not hold floating-point numbers.
+    """
+    check_floats(weights=weights, value=value)
+    return weights.to(value.dtype) @ value
 
 
 def gaussian_scores(
@@ -61,10 +74,14 @@ def gaussian_scores(
     Args:
         query: where to predict.
         key: where something was observed.
-        bandwidth: how far an observation reaches, in the units of query and key.
+        bandwidth: how far an observation reaches, in the units of query and key; from 1e-100 to 1e100.
+
+    Returns:
+        The scores; of narrow types in float32, and of a bandwidth below 1e-6 or above 1e6 in float64.
 
     Raises:
-        ValueError: if the bandwidth is not above 0.
+        ValueError: if the bandwidth is out of range.
+        TypeError: if query and key are not of one floating-point type.
 
     References:
         Nadaraya 1964; Watson 1964.
@@ -72,8 +89,9 @@ def gaussian_scores(
     >>> gaussian_scores(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
     tensor([[-0., -2.]])
     """
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
+    check_divisor(bandwidth=bandwidth)
+    check_one_type(query=query, key=key)
+    query, key = widened(query, bandwidth), widened(key, bandwidth)
     return -(query.unsqueeze(-2) - key.unsqueeze(-3)).square().sum(-1) / (2 * bandwidth**2)
 
 
@@ -82,10 +100,17 @@ def dot_scores(
 ) -> Float[Tensor, "*batch queries keys"]:
     r"""Score by the dot product: :math:`e_{ij} = q_i \cdot k_j` (Luong's "dot").
 
+    Returns:
+        The scores; of narrow types in float32, as their own has no room for large sums.
+
+    Raises:
+        TypeError: if query and key are not of one floating-point type.
+
     References:
         Luong et al. 2015, arXiv:1508.04025, section 3.1.
     """
-    return query @ key.transpose(-2, -1)
+    check_one_type(query=query, key=key)
+    return widened(query) @ widened(key).transpose(-2, -1)
 
 
 def additive_scores(
@@ -97,12 +122,16 @@ def additive_scores(
 
     Every query meets every key in the sum, so the result has both axes.
 
+    Raises:
+        TypeError: if the three are not of one floating-point type.
+
     References:
         Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2.
 
     >>> additive_scores(torch.zeros(2, 5), torch.zeros(3, 5), torch.ones(5)).shape
     torch.Size([2, 3])
     """
+    check_one_type(query=query, key=key, v=v)
     return (
         torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3)) @ v
     )  # (*batch, queries, keys, d_hidden) @ v
@@ -125,6 +154,7 @@ class SoftAttention(nn.Module, ABC):
         mask: Mask = None,
     ) -> Float[Tensor, "batch queries d_value"]:
         """Attend: score, softmax over the keys, mix the values."""
+        check_one_type(query=query, key=key, value=value)
         return weighted_sum(masked_softmax(self.scores(query, key), mask), value)
 
 
@@ -187,10 +217,10 @@ class MultiplicativeAttention(SoftAttention):
     Args:
         d_query: width of a query.
         d_key: width of a key.
-        temperature: what the scores are divided by; 1 is Luong's score.
+        temperature: what the scores are divided by, from 1e-100 to 1e100; 1 is Luong's score.
 
     Raises:
-        ValueError: if a width is below 1 or the temperature is not a finite number above 0.
+        ValueError: if a width is below 1 or the temperature is out of range.
 
     References:
         Luong et al. 2015, arXiv:1508.04025, section 3.1.
@@ -203,15 +233,15 @@ class MultiplicativeAttention(SoftAttention):
     def __init__(self, d_query: int, d_key: int, temperature: float = 1.0) -> None:
         super().__init__()
         check_sizes(d_query=d_query, d_key=d_key)
-        _check_temperature(temperature)
+        check_divisor(temperature=temperature)
         self.temperature = temperature
         self.k_proj = nn.Linear(d_key, d_query, bias=False)
 
     def scores(
         self, query: Float[Tensor, "batch queries d_query"], key: Float[Tensor, "batch keys d_key"]
     ) -> Float[Tensor, "batch queries keys"]:
-        """Return the scores before the softmax."""
-        return dot_scores(query, self.k_proj(key)) / self.temperature
+        """Return the scores before the softmax; in float64 if the temperature is below 1e-6 or above 1e6."""
+        return widened(dot_scores(query, self.k_proj(key)), self.temperature) / self.temperature
 
 
 def uniform_attention(
@@ -222,10 +252,15 @@ def uniform_attention(
 ) -> Float[Tensor, "*batch queries d_value"]:
     """Attend to every allowed position alike: the mean of the values, whatever the query.
 
+    Raises:
+        ValueError: if the mask does not fit.
+        TypeError: if query, key and value are not of one floating-point type, or the mask is not bool.
+
     >>> value = torch.tensor([[[1.0], [2.0], [6.0]]])
     >>> uniform_attention(torch.zeros(1, 1, 4), value, value)
     tensor([[[3.]]])
     """
+    check_one_type(query=query, key=key, value=value)
     scores = value.new_zeros(*query.shape[:-1], value.shape[-2])
     return weighted_sum(masked_softmax(scores, mask), value)
 
@@ -234,7 +269,7 @@ def attention_weights(
     attend: Attend,
     query: Float[Tensor, "*#batch queries d_query"],
     key: Float[Tensor, "*#batch keys d_key"],
-    mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+    mask: Mask = None,
 ) -> Float[Tensor, "*#batch queries keys"]:
     """Find the weights of any attend by handing it the identity matrix as values.
 
@@ -258,35 +293,61 @@ def with_temperature(attend: Attend, temperature: float) -> Attend:
     Args:
         attend: any attend.
         temperature: 1 changes nothing; towards 0 the largest weight takes all; towards infinity all are equal.
+            From 1e-100 to 1e100.
+
+    Returns:
+        An attend that can be pickled if the one it is made of can.
 
     Raises:
-        ValueError: if the temperature is not a finite number above 0.
+        ValueError: if the temperature is out of range.
     """
-    _check_temperature(temperature)
+    check_divisor(temperature=temperature)
+    return _Tempered(attend, temperature)
 
-    def tempered(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        weights = attention_weights(attend, query, key, mask)
+
+@dataclass(frozen=True, repr=False)
+class _Tempered:
+    attend: Attend
+    temperature: float
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        check_one_type(query=query, key=key, value=value)
+        weights = attention_weights(self.attend, query, key, mask)
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
-        return weighted_sum(masked_softmax(log_weights / temperature, mask), value)
+        scores = widened(log_weights, self.temperature) / self.temperature
+        return weighted_sum(masked_softmax(scores, mask), value)
 
-    return tempered
+    def __repr__(self) -> str:
+        return f"with_temperature({name_of(self.attend)}, {self.temperature!r})"
 
 
 def hard(attend: Attend) -> Attend:
     """Make an attend that gives all weight to the key with the largest one; the first of several.
 
-    The choice has no gradient, so it is for trained weights, not for training.
+    The choice has no gradient, so it is for trained weights, not for training. Where weights are NaN, it is NaN.
+
+    Returns:
+        An attend that can be pickled if the one it is made of can.
 
     References:
         Xu et al. 2015, arXiv:1502.03044, sections 4.1 and 4.2, on hard and soft attention.
     """
+    return _Hard(attend)
 
-    def hardened(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        weights = attention_weights(attend, query, key, mask)
+
+@dataclass(frozen=True, repr=False)
+class _Hard:
+    attend: Attend
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        check_one_type(query=query, key=key, value=value)
+        weights = attention_weights(self.attend, query, key, mask)
         one_hot = torch.zeros_like(weights).scatter(-1, weights.argmax(-1, keepdim=True), 1.0)
-        return weighted_sum(one_hot * (weights.sum(-1, keepdim=True) > 0), value)
+        total = weights.detach().sum(-1, keepdim=True)  # 0 if there is nothing to attend to
+        return weighted_sum(one_hot * torch.where(total.isnan(), total, total > 0), value)
 
-    return hardened
+    def __repr__(self) -> str:
+        return f"hard({name_of(self.attend)})"
 
 
 class WeightDropout(nn.Module):
@@ -307,8 +368,7 @@ class WeightDropout(nn.Module):
 
     def __init__(self, attend: Attend, p: float) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"p must be in [0, 1), got {p}")
+        check_dropout(p=p)
         self.inner = attend
         self.dropout = nn.Dropout(p)
 
@@ -317,9 +377,10 @@ class WeightDropout(nn.Module):
         query: Float[Tensor, "*batch queries d_query"],
         key: Float[Tensor, "*batch keys d_key"],
         value: Float[Tensor, "*batch keys d_value"],
-        mask: Bool[Tensor, "*#batch #queries keys"] | None = None,
+        mask: Mask = None,
     ) -> Float[Tensor, "*batch queries d_value"]:
         """Attend with some weights dropped."""
+        check_one_type(query=query, key=key, value=value)
         return weighted_sum(self.dropout(attention_weights(self.inner, query, key, mask)), value)
 
 
@@ -329,9 +390,13 @@ def entropy(weights: Float[Tensor, "*batch queries keys"]) -> Float[Tensor, "*ba
     Returns:
         Nats: 0 where one key has all the weight, ln(keys) where all have the same.
 
+    Raises:
+        TypeError: if the weights are not floating-point numbers.
+
     >>> entropy(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
     tensor([0.0000, 0.6931])
     """
+    check_floats(weights=weights)
     terms: Tensor = torch.special.entr(weights)
     return terms.sum(-1)
 
@@ -364,8 +429,3 @@ def alignment_accuracy(
     truth = one_right_key(gold, weights.shape[2])
     found = pointing(weights[:, : gold.shape[1]], truth, counted=gold >= 0)
     return found.inside.item()
-
-
-def _check_temperature(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a finite number above 0, got {temperature}")

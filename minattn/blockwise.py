@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from minattn.checks import check_sizes
 from minattn.masks import Both, Causal, Mask, MaskDescription, Window, to_bool
-from minattn.seam import check_widths
+from minattn.seam import check_lookup, check_scale, widened
 
 
 def blockwise_attend(
@@ -51,11 +50,13 @@ def blockwise_attend(
 
     Returns:
         The same as ``attend``, but for rounding and NaN: from a block that is not made no NaN spreads. Narrow
-        types are computed in float32. The output has a first derivative and no second one.
+        types are computed in float32. The output has a first derivative; a second one, forward mode and vmap
+        are refused (``attend`` has them all). A mask that is changed in place before the way back is an error.
 
     Raises:
-        ValueError: if the shapes do not fit, the width of query and key is 0, or the block is below 1.
-        TypeError: if the mask is not bool.
+        ValueError: if the shapes do not fit, the width of query and key is 0, the block is below 1, or the scale
+            is not finite.
+        TypeError: if query, key and value are not of one floating-point type, or the mask is not bool.
 
     References:
         Milakov & Gimelshein 2018, arXiv:1805.02867; Rabe & Staats 2021, arXiv:2112.05682; Dao et al. 2022
@@ -66,25 +67,47 @@ def blockwise_attend(
     tensor([[2.]])
     """
     check_sizes(block=block)
-    batch = check_widths(query.shape, key.shape, value.shape)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    batch = check_lookup(query, key, value)
+    scale = check_scale(scale, query.shape[-1])
     table = _Table(mask, (*batch, query.shape[-2], key.shape[-2]), block, query.device)
     q, k, v = (
-        x.to(torch.promote_types(x.dtype, torch.float32))
-        .expand(*batch, *x.shape[-2:])
-        .reshape(math.prod(batch), *x.shape[-2:])
+        widened(x, scale).expand(*batch, *x.shape[-2:]).reshape(math.prod(batch), *x.shape[-2:])
         for x in (query, key, value)
     )
     # Measured, a power of 2 costs torch less than one of e: exp(x) = 2 ** (x log2(e)).
-    output: Tensor = _Blockwise.apply(q * (scale * math.log2(math.e)), k, v, table)  # type: ignore[no-untyped-call]
+    tensors = (q * (scale * math.log2(math.e)), k, v, *table.tensors)
+    output: Tensor = _Blockwise.apply(table, *tensors)[0]  # type: ignore[no-untyped-call]
     return output.view(*batch, *output.shape[-2:]).to(value.dtype)
 
 
-class _Blockwise(torch.autograd.Function):
+class _FirstDerivative(torch.autograd.Function):
+    """What has a first derivative, and says so to who wants more."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Refuse forward mode."""
+        raise RuntimeError(f"blockwise_attend has no derivative in forward mode: {_INSTEAD}")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+        """Refuse vmap."""
+        raise RuntimeError(
+            "blockwise_attend cannot be mapped by vmap: give query, key and value leading axes, or "
+            + _INSTEAD
+        )
+
+
+_INSTEAD = "use minattn.dot_product.attend, which is made of torch's own operations"
+
+
+class _Blockwise(_FirstDerivative):
     """The lookup with powers of 2, its leading axes merged into one."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, table: "_Table") -> Tensor:
+    def forward(
+        table: "_Table", query: Tensor, key: Tensor, value: Tensor, *masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the output, and the logarithm of the sum of each query's powers."""
         output = value.new_empty(*query.shape[:-1], value.shape[-1])
         log_total = query.new_empty(*query.shape[:-1], 1)
         space = table.space(query)
@@ -104,19 +127,45 @@ class _Blockwise(torch.autograd.Function):
             total.masked_fill_(total == 0, 1)  # nothing to attend to: zeros
             torch.div(mixture, total, out=output[:, rows])
             torch.add(largest, total.log2(), out=log_total[:, rows])
-        ctx.save_for_backward(query, key, value, output, log_total)
-        ctx.table = table
-        return output
+        return output, log_total
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, output, log_total = ctx.saved_tensors
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        """Keep what the way back needs."""
+        ctx.table, *tensors = inputs
+        ctx.mark_non_differentiable(output[1])
+        # The masks, too: torch tells if they were changed in between.
+        ctx.save_for_backward(*output, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        """Return the gradients, as numbers that themselves have none."""
+        output, log_total, query, key, value, *masks = ctx.saved_tensors
+        gradients = _BlockwiseBackward.apply(  # type: ignore[no-untyped-call]
+            ctx.table, grad_output, query, key, value, output, log_total
+        )
+        return None, *gradients, *(None for _ in masks)
+
+
+class _BlockwiseBackward(_FirstDerivative):
+    """The way back, a step of its own: so a second derivative is refused where it would be nought in silence."""
+
+    @staticmethod
+    def forward(
+        table: "_Table",
+        grad_output: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        output: Tensor,
+        log_total: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of query, key and value."""
         grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
         grad_output = grad_output.contiguous()
         # Of the gradients of a query's weights, as in ``numpy_attend_backward``; there it took the weights.
         mean = (grad_output * output).sum(-1, keepdim=True)
-        table, spaces = ctx.table, (ctx.table.space(query), ctx.table.space(query))
+        spaces = table.space(query), table.space(query)
         for rows in table.rows():
             q, grad_o = query[:, rows], grad_output[:, rows]
             for columns, allowed in table.columns(rows):
@@ -128,7 +177,16 @@ class _Blockwise(torch.autograd.Function):
                 grad_query[:, rows].baddbmm_(grad_scores, k)
                 grad_key[:, columns].baddbmm_(grad_scores.mT, q)
         # The derivative of 2 ** x is ln(2) times itself; the values do not go through it.
-        return grad_query.mul_(math.log(2)), grad_key.mul_(math.log(2)), grad_value, None
+        return grad_query.mul_(math.log(2)), grad_key.mul_(math.log(2)), grad_value
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keep nothing."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Refuse."""
+        raise RuntimeError(f"blockwise_attend has no second derivative: {_INSTEAD}")
 
 
 class _Table:
@@ -168,7 +226,7 @@ class _Table:
                 band = torch.ones(height, width, dtype=torch.bool, device=self.device)
                 pieces.append(band.tril(distance - self.nearest).triu(distance - self.furthest))
             allowed = functools.reduce(operator.and_, pieces) if pieces else None
-            if allowed is None or allowed.any():
+            if allowed is None or allowed.is_meta or allowed.any():
                 yield columns, allowed
 
     def space(self, like: Tensor) -> Tensor:

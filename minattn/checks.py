@@ -39,6 +39,19 @@ def check_whole(least: int, /, **numbers: int) -> None:
             raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
+def check_integers(**numbers: int) -> None:
+    """Check that every number is whole, above or below 0.
+
+    Raises:
+        ValueError: naming the first that is not.
+        TypeError: naming the first that is no number.
+    """
+    for name, number in numbers.items():
+        if not _is_whole(number):
+            _check_number(name, number, "a whole number")
+            raise ValueError(f"{name} must be a whole number, got {number!r}")
+
+
 def check_positive(**numbers: float | int) -> None:
     """Check that every number is finite and above 0, as rates and temperatures are.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,18 @@ from torch import Tensor, nn
 
 from minattn.alignment import masked_softmax, weighted_sum
 from minattn.checks import check_sizes
-from minattn.masks import Mask, to_bool, to_sdpa
-from minattn.seam import Attend, check_widths
+from minattn.masks import Mask, check_mask_shape, to_bool, to_sdpa
+from minattn.seam import (
+    Attend,
+    check_arrays,
+    check_bias,
+    check_lookup,
+    check_scale,
+    check_widths,
+    in_float32,
+    is_extreme,
+    widened,
+)
 
 Array = np.ndarray
 
@@ -35,11 +46,11 @@ def numpy_attend(
             that is not allowed is not looked at.
 
     Returns:
-        The output and the weights.
+        The output and the weights. float16 is computed in float32.
 
     Raises:
         ValueError: if the shapes do not fit.
-        TypeError: if the mask is not bool.
+        TypeError: if query, key and value are not of one floating-point type, or the mask is not bool.
 
     References:
         Vaswani et al. 2017, arXiv:1706.03762, equation 1.
@@ -48,11 +59,13 @@ def numpy_attend(
     >>> output, weights
     (array([[2.]]), array([[0.5, 0.5]]))
     """
+    check_arrays(query=query, key=key, value=value)
     check_widths(query.shape, key.shape, value.shape)
+    if query.dtype == np.float16:
+        return in_float32(numpy_attend, query, key, value, mask=mask)
     scores = query @ np.swapaxes(key, -2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
-        if mask.dtype != np.bool_:
-            raise TypeError(f"a mask must be bool, True where a query may attend, got {mask.dtype}")
+        _check_numpy_mask(mask, scores.shape)
         scores = np.where(mask, scores, -np.inf)
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     exp = np.exp(scores - np.where(np.isinf(largest), 0, largest))
@@ -93,8 +106,12 @@ def numpy_attend_backward(
 
     Raises:
         ValueError: if the shapes do not fit.
+        TypeError: if the arrays are not of one floating-point type, or the mask is not bool.
     """
     _, weights = numpy_attend(query, key, value, mask)
+    check_arrays(grad_output=grad_output, value=value)
+    if query.dtype == np.float16:
+        return in_float32(numpy_attend_backward, grad_output, query, key, value, mask=mask)
     grad_value = np.swapaxes(weights, -2, -1) @ grad_output
     grad_weights = grad_output @ np.swapaxes(value, -2, -1)
     mean = (weights * grad_weights).sum(axis=-1, keepdims=True)
@@ -130,11 +147,15 @@ def attend(
 
     Returns:
         One mixture of the values for each query. NaN in a key, NaN or infinity in a value spreads to every
-        query, also to those that may not attend to it (0 times NaN is NaN).
+        query, also to those that may not attend to it (0 times NaN is NaN). Infinity in a key makes every query
+        NaN whose score with it is NaN or plus infinity, also where it is masked; so does a product of query and
+        key that their type has no room for, above 3e38 in float32. Narrow types are computed in float32, and a
+        scale below 1e-6 or above 1e6 in float64.
 
     Raises:
-        ValueError: if the shapes do not fit, or the width of query and key is 0.
-        TypeError: if the mask is not bool.
+        ValueError: if the shapes do not fit, the width of query and key is 0, or the scale is not finite.
+        TypeError: if query, key and value are not of one floating-point type, the mask is not bool, or the
+            bias not of floating-point numbers.
 
     References:
         Vaswani et al. 2017, arXiv:1706.03762, equation 1.
@@ -142,8 +163,9 @@ def attend(
     >>> attend(torch.zeros(1, 2), torch.zeros(2, 2), torch.tensor([[1.0], [3.0]]))
     tensor([[2.]])
     """
-    batch = check_widths(query.shape, key.shape, value.shape)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    batch = check_lookup(query, key, value)
+    scale = check_scale(scale, query.shape[-1])
+    query, key = widened(query, scale), widened(key, scale)
     scores = query @ key.transpose(-2, -1) * scale
     scores = scores.expand(*batch, *scores.shape[-2:])
     allowed = None if mask is None else to_bool(mask, scores.shape, scores.device)
@@ -176,25 +198,31 @@ def fused_attend(
         value: what is delivered.
         mask: as for ``attend``. ``Causal()`` is handed over as torch's flag, which costs less than a tensor.
         bias: added to the scores; minus infinity forbids.
-        scale: the factor of the scores.
+        scale: the factor of the scores; ``attend`` takes over where it is below 1e-6 or above 1e6.
 
     Returns:
         The same as ``attend``, but for rounding and NaN. Under ``Causal()`` torch may leave the future unread,
-        so NaN there need not spread; and a query all of whose scores are NaN may get zeros.
+        so NaN there need not spread; and a query all of whose scores are NaN may get zeros. Torch's fused
+        kernels have a first derivative only: a second one is an error of torch's, and so is forward mode. Use
+        ``attend`` for these.
 
     Raises:
-        ValueError: if the shapes do not fit, or the width of query and key is 0.
-        TypeError: if the mask is not bool.
+        ValueError: if the shapes do not fit, the width of query and key is 0, or the scale is not finite.
+        TypeError: if query, key and value are not of one floating-point type, the mask is not bool, or the
+            bias not of floating-point numbers.
+        RuntimeError: in forward mode, where torch takes a kernel that has none.
 
     References:
         Dao et al. 2022 (FlashAttention), arXiv:2205.14135.
     """
-    batch = check_widths(query.shape, key.shape, value.shape)
+    batch = check_lookup(query, key, value)
+    if scale is not None and is_extreme(check_scale(scale, query.shape[-1])):
+        return attend(query, key, value, mask, bias=bias, scale=scale)
     scores_shape = (*batch, query.shape[-2], key.shape[-2])
     if bias is None:
         attn_mask, is_causal = to_sdpa(mask, scores_shape, query.device)
     else:
-        attn_mask, is_causal = _spread(bias, scores_shape).to(query.dtype), False
+        attn_mask, is_causal = _narrowed(_spread(bias, scores_shape), query.dtype), False
         if mask is not None:
             allowed = to_bool(mask, scores_shape, query.device)
             attn_mask = torch.where(allowed, attn_mask, -math.inf)
@@ -206,14 +234,20 @@ def fused_attend(
     if scale is not None and scale <= 0:
         query, scale = query * scale, 1.0  # torch masks first: 0 times minus infinity would be NaN
     # torch has a fast kernel for exactly four axes; with three it takes a slow way without a word.
-    output = F.scaled_dot_product_attention(
-        _four_axes(query, batch),
-        _four_axes(key, batch),
-        _four_axes(value, batch),
-        attn_mask=attn_mask,
-        is_causal=is_causal,
-        scale=scale,
-    )
+    try:
+        output = F.scaled_dot_product_attention(
+            _four_axes(query, batch),
+            _four_axes(key, batch),
+            _four_axes(value, batch),
+            attn_mask=attn_mask,
+            is_causal=is_causal,
+            scale=scale,
+        )
+    except NotImplementedError as error:
+        raise RuntimeError(
+            "fused_attend cannot do this, but minattn.dot_product.attend, made of torch's simple "
+            f"operations, can: {error}"
+        ) from error
     return output.reshape(*batch, query.shape[-2], value.shape[-1])
 
 
@@ -275,6 +309,7 @@ class DotProductAttention(nn.Module):
 
 def _spread(bias: Tensor, shape: Sequence[int]) -> Tensor:
     """Give a bias the shape of the scores."""
+    check_bias(bias)
     try:
         return bias.expand(*shape)
     except RuntimeError:
@@ -282,6 +317,23 @@ def _spread(bias: Tensor, shape: Sequence[int]) -> Tensor:
             "a bias must broadcast to the scores, "
             f"got {tuple(bias.shape)} for scores of shape {tuple(shape)}"
         ) from None
+
+
+def _narrowed(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """Give a bias the type of the scores; what a narrow type has no room for does not become infinite there."""
+    if torch.finfo(dtype).max < torch.finfo(bias.dtype).max:
+        limits = torch.finfo(dtype)
+        bias = torch.where(bias.isinf(), bias, bias.clamp(limits.min, limits.max))
+    return bias.to(dtype)
+
+
+def _check_numpy_mask(mask: Any, scores: Sequence[int]) -> None:
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        got = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise TypeError(
+            f"a mask must be bool, an array that is True where a query may attend, got {got}"
+        )
+    check_mask_shape(mask.shape, scores)
 
 
 def _four_axes(tensor: Tensor, batch: Sequence[int]) -> Tensor:

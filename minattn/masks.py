@@ -3,19 +3,25 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
+from minattn.checks import check_tensors, check_whole
+
 
 class MaskDescription(ABC):
     """Says which query may attend to which key, without holding a number for every pair.
 
-    Two descriptions, or one and a bool tensor, are combined by ``&``: what both allow is allowed. Where there
-    are fewer queries than keys, the queries are the last positions, as when new tokens join those read before:
-    query i stands at the position of key ``i + keys - queries``.
+    Two descriptions, or one and a bool tensor, are combined by ``&``: what both allow is allowed. None allows
+    all, so ``mask & None`` is the mask itself. Where there are fewer queries than keys, the queries are the
+    last positions, as when new tokens join those read before: query i stands at the position of key
+    ``i + keys - queries``.
     """
+
+    __array_ufunc__ = None  # else an array on the left would join its elements, one by one
 
     @abstractmethod
     def to_bool(
@@ -31,11 +37,11 @@ class MaskDescription(ABC):
             ValueError: if the mask does not fit the shape.
         """
 
-    def __and__(self, other: "MaskDescription | Tensor") -> "Both":
-        return Both(self, other)
+    def __and__(self, other: "MaskDescription | Tensor | None") -> "MaskDescription":
+        return self if other is None else Both(self, other)
 
-    def __rand__(self, other: Tensor) -> "Both":
-        return Both(other, self)
+    def __rand__(self, other: Tensor | None) -> "MaskDescription":
+        return self if other is None else Both(other, self)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Window(MaskDescription):
         after: how many later ones; 0 makes the window causal.
 
     Raises:
-        ValueError: if a number is below 0.
+        ValueError: if a number is below 0 or not whole.
+        TypeError: if it is no number.
 
     References:
         Beltagy et al. 2020 (Longformer), arXiv:2004.05150, section 3.1.
@@ -88,9 +95,7 @@ class Window(MaskDescription):
     after: int
 
     def __post_init__(self) -> None:
-        for name, count in (("before", self.before), ("after", self.after)):
-            if count < 0:
-                raise ValueError(f"{name} must be at least 0, got {count}")
+        check_whole(0, before=self.before, after=self.after)
 
     def to_bool(
         self, shape: Sequence[int], device: torch.device | None = None
@@ -108,7 +113,7 @@ class Padding(MaskDescription):
             of the scores, so it serves (batch, queries, keys) and (batch, heads, queries, keys) alike.
 
     Raises:
-        TypeError: if ``tokens`` is not bool.
+        TypeError: if ``tokens`` is no bool tensor.
 
     >>> Padding(torch.tensor([[True, True, False]])).to_bool((1, 2, 2, 3)).shape
     torch.Size([1, 1, 1, 3])
@@ -135,10 +140,19 @@ class Padding(MaskDescription):
 
 @dataclass(frozen=True, eq=False)
 class Both(MaskDescription):
-    """Allow what both parts allow; written ``first & second``."""
+    """Allow what both parts allow; written ``first & second``.
+
+    Raises:
+        TypeError: if a part is neither a description nor a bool tensor.
+    """
 
     first: MaskDescription | Bool[Tensor, "..."]
     second: MaskDescription | Bool[Tensor, "..."]
+
+    def __post_init__(self) -> None:
+        for part in (self.first, self.second):
+            if not isinstance(part, MaskDescription):
+                _check_bool(part)
 
     def to_bool(
         self, shape: Sequence[int], device: torch.device | None = None
@@ -164,22 +178,31 @@ def to_bool(
         device: where to make the tensor.
 
     Raises:
-        TypeError: if a tensor is not bool.
+        TypeError: if the mask is neither a description nor a bool tensor.
         ValueError: if the mask does not fit the shape.
     """
     if isinstance(mask, MaskDescription):
         return mask.to_bool(shape, device)
     _check_bool(mask)
-    fits = 2 <= mask.ndim <= len(shape) and mask.shape[-1] == shape[-1]
+    check_mask_shape(mask.shape, shape)
+    return mask.to(device)
+
+
+def check_mask_shape(mask: Sequence[int], scores: Sequence[int]) -> None:
+    """Check that a mask of one shape fits scores of another.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    fits = 2 <= len(mask) <= len(scores) and mask[-1] == scores[-1]
     if not fits or any(
         size not in (1, wanted)
-        for size, wanted in zip(mask.shape[::-1], tuple(shape)[::-1], strict=False)
+        for size, wanted in zip(mask[::-1], tuple(scores)[::-1], strict=False)
     ):
         raise ValueError(
             "a mask must have shape (..., queries or 1, keys) and broadcast to the scores, "
-            f"got {tuple(mask.shape)} for scores of shape {tuple(shape)}"
+            f"got {tuple(mask)} for scores of shape {tuple(scores)}"
         )
-    return mask.to(device)
 
 
 def blind_rows(mask: Bool[Tensor, "*batch queries keys"]) -> Bool[Tensor, "*batch queries"]:
@@ -214,7 +237,10 @@ def to_sdpa(
 
 
 def from_sdpa(
-    attn_mask: Shaped[Tensor, "..."] | None, is_causal: bool, shape: Sequence[int]
+    attn_mask: Shaped[Tensor, "..."] | None,
+    is_causal: bool,
+    shape: Sequence[int],
+    device: torch.device | None = None,
 ) -> Bool[Tensor, "*batch queries keys"] | None:
     """Read the arguments of ``scaled_dot_product_attention``.
 
@@ -222,31 +248,41 @@ def from_sdpa(
         attn_mask: bool, True may attend; or float, 0 may and minus infinity may not.
         is_causal: a triangle that starts in the first corner, also where queries and keys differ in number.
         shape: of the scores, (..., queries, keys).
+        device: where to make the tensor; if not given, where ``attn_mask`` is.
 
     Raises:
         ValueError: if both are given, or a float mask holds anything but 0 and minus infinity.
+        TypeError: if ``attn_mask`` is no tensor of bools or floating-point numbers, or ``is_causal`` no bool.
     """
+    if not isinstance(is_causal, bool):
+        raise TypeError(f"is_causal must be True or False, got {is_causal!r}")
     if attn_mask is not None and is_causal:
+        check_tensors(attn_mask=attn_mask)
         raise ValueError(
             "attn_mask and is_causal exclude each other, "
             f"got a mask of shape {tuple(attn_mask.shape)} and True"
         )
     if is_causal:
-        return torch.ones(tuple(shape[-2:]), dtype=torch.bool).tril()
+        return torch.ones(tuple(shape[-2:]), dtype=torch.bool, device=device).tril()
     if attn_mask is None:
         return None
-    allowed = attn_mask if attn_mask.dtype == torch.bool else ~_blocked(attn_mask)
-    return to_bool(allowed, shape)
+    blocked = _blocked(
+        "attn_mask", attn_mask
+    )  # says what a bool mask allows, and what a float one forbids
+    return to_bool(blocked if attn_mask.dtype == torch.bool else ~blocked, shape, device)
 
 
 def to_multihead(
-    mask: Bool[Tensor, "..."] | MaskDescription, shape: Sequence[int]
+    mask: Bool[Tensor, "..."] | MaskDescription,
+    shape: Sequence[int],
+    device: torch.device | None = None,
 ) -> Bool[Tensor, "batch_heads queries keys"]:
     """Say a mask as ``torch.nn.MultiheadAttention`` wants its ``attn_mask``: True may **not** attend.
 
     Args:
         mask: what may be attended to.
         shape: (batch, heads, queries, keys).
+        device: where to make the tensor.
 
     Returns:
         One mask for each head of each batch row. A row of it that is all True gives NaN there.
@@ -260,7 +296,7 @@ def to_multihead(
     """
     if len(shape) != 4:
         raise ValueError(f"shape must be (batch, heads, queries, keys), got {tuple(shape)}")
-    return ~to_bool(mask, shape).expand(*shape).flatten(0, 1)
+    return ~to_bool(mask, shape, device).expand(*shape).flatten(0, 1)
 
 
 def from_multihead(
@@ -277,21 +313,23 @@ def from_multihead(
 
     Raises:
         ValueError: if a mask does not fit, or a float mask holds anything but 0 and minus infinity.
+        TypeError: if a mask is no tensor of bools or floating-point numbers.
     """
     if len(shape) != 4:
         raise ValueError(f"shape must be (batch, heads, queries, keys), got {tuple(shape)}")
     batch, heads, queries, keys = shape
     allowed = None
     if attn_mask is not None:
+        blocked = _blocked("attn_mask", attn_mask)
         if tuple(attn_mask.shape) not in ((queries, keys), (batch * heads, queries, keys)):
             raise ValueError(
                 "attn_mask must have shape (queries, keys) or (batch * heads, queries, keys), "
                 f"got {tuple(attn_mask.shape)} for {tuple(shape)}"
             )
-        allowed = ~_blocked(attn_mask)
+        allowed = ~blocked
         allowed = allowed if allowed.ndim == 2 else allowed.view(batch, heads, queries, keys)
     if key_padding_mask is not None:
-        tokens = Padding(~_blocked(key_padding_mask)).to_bool(shape)
+        tokens = Padding(~_blocked("key_padding_mask", key_padding_mask)).to_bool(shape)
         allowed = tokens if allowed is None else allowed & tokens
     return allowed
 
@@ -305,11 +343,18 @@ def _band(
     return allowed.tril_(keys - queries + after).triu_(keys - queries - before)
 
 
-def _blocked(mask: Tensor) -> Tensor:
+def _blocked(name: str, mask: Tensor) -> Tensor:
     """Read one of torch's masks that says, bool or float, what may not be attended to."""
+    check_tensors(**{name: mask})
     if mask.dtype == torch.bool:
         return mask
+    if not mask.is_floating_point():
+        raise TypeError(
+            f"{name} must be bool, or floating-point with 0 and minus infinity, got {mask.dtype}"
+        )
     blocked = mask == -torch.inf
+    if mask.is_meta:
+        return blocked
     other = mask[~blocked & (mask != 0)]
     if len(other):
         raise ValueError(
@@ -319,7 +364,13 @@ def _blocked(mask: Tensor) -> Tensor:
     return blocked
 
 
-def _check_bool(mask: Tensor) -> None:
+def _check_bool(mask: Any) -> None:
+    """Check that something that is no description is a bool tensor."""
+    if not isinstance(mask, Tensor):
+        raise TypeError(
+            "a mask must be a bool tensor, True where a query may attend, or a description of one, "
+            f"got {type(mask).__name__}"
+        )
     if mask.dtype != torch.bool:
         raise TypeError(
             f"a mask must be bool, True where a query may attend, got {mask.dtype}; "

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from minattn.checks import check_integers, check_tensors
 from minattn.dot_product import attend as plain_attend
 from minattn.dot_product import fused_attend
 from minattn.masks import Both, Mask
@@ -21,6 +22,7 @@ def split_heads(
 
     Raises:
         ValueError: if the width cannot be cut into that many equal parts.
+        TypeError: if the number of heads is no number.
 
     >>> x = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])  # two tokens, four features
     >>> split_heads(x, 2)
@@ -88,6 +90,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
         _check_divides(d_model, n_heads)
+        check_integers(n_kv_heads=n_kv_heads)
         if n_kv_heads < 1 or n_heads % n_kv_heads:
             raise ValueError(
                 "n_kv_heads must be at least 1 and divide n_heads, "
@@ -222,6 +225,7 @@ class MultiHeadAttention(nn.Module):
         return self.q_proj, self.k_proj, self.v_proj
 
     def _check_tokens(self, name: str, x: Tensor) -> None:
+        check_tensors(**{name: x})
         if x.ndim != 3 or x.shape[-1] != self.d_model:
             raise ValueError(
                 f"{name} must have shape (batch, seq, {self.d_model}), got {tuple(x.shape)}"
@@ -238,6 +242,7 @@ def _over_heads(mask: Mask) -> Mask:
 
 
 def _check_divides(d_model: int, n_heads: int) -> None:
+    check_integers(d_model=d_model, n_heads=n_heads)
     if n_heads < 1 or d_model < 1 or d_model % n_heads:
         raise ValueError(
             "n_heads must be at least 1 and divide the width, "

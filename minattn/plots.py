@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from minattn.checks import check_shares
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#4A2060", "#5C6770")
 """Line colours, told apart also by colour-blind readers; curves differ in marker and dash as well."""
 
@@ -269,13 +271,17 @@ def links(
         colours: another colour for some queries, by position.
 
     Raises:
-        ValueError: if the labels do not fit the weights.
+        ValueError: if the labels do not fit the weights, one is NaN, or ``least`` is not in [0, 1].
+        TypeError: if ``least`` is no number.
     """
+    check_shares(least=least)
     if tuple(weights.shape) != (len(queries), len(keys)):
         raise ValueError(
             f"labels must fit the matrix, got {len(queries)} queries and {len(keys)} keys "
             f"for shape {tuple(weights.shape)}"
         )
+    if bool(weights.isnan().any()):
+        raise ValueError("weights must be from 0 to 1, got nan")
     ax = _axes(ax)
     x_keys, x_queries = _word_centres(keys), _word_centres(queries)
     t = np.linspace(0, 1, 40)

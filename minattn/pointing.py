@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from minattn.checks import check_floats, check_sizes, check_tensors
+
 
 class Pointing(NamedTuple):
     """How well weights point at the right keys; a number for each head if the weights have heads.
@@ -37,8 +39,9 @@ def pointing(
             given.
 
     Raises:
-        ValueError: if shapes do not fit, no query counts, or one that counts has no right key that is allowed.
-        TypeError: if a mask is not bool.
+        ValueError: if shapes do not fit, no query counts, or one that counts has no right key that is allowed, or
+            has NaN among its weights.
+        TypeError: if the weights are not floating-point numbers, or a mask is not bool.
 
     >>> weights = torch.tensor([[[0.7, 0.2, 0.1], [0.4, 0.3, 0.3]]])
     >>> truth = torch.tensor([[[True, False, False], [False, True, True]]])
@@ -46,9 +49,13 @@ def pointing(
     >>> found.inside.item(), round(found.mass.item(), 2), round(found.chance, 2)
     (0.5, 0.65, 0.5)
     """
+    check_floats(weights=weights)
     masks = {"truth": truth, "counted": counted, "allowed": allowed}
     for name, mask in masks.items():
-        if mask is not None and mask.dtype != torch.bool:
+        if mask is None:
+            continue
+        check_tensors(**{name: mask})
+        if mask.dtype != torch.bool:
             raise TypeError(f"{name} must be bool, got {mask.dtype}")
     if weights.ndim not in (3, 4) or truth.shape != (weights.shape[0], *weights.shape[-2:]):
         raise ValueError(
@@ -74,6 +81,8 @@ def pointing(
         weights.movedim(1, 0) if weights.ndim == 4 else weights[None]
     )  # (heads, batch, queries, keys)
     best = each.argmax(-1, keepdim=True)
+    if bool(each.isnan().any(-1)[:, counted].any()):
+        raise ValueError("weights of queries that count must be numbers, got nan")
     inside = right.expand_as(each).gather(-1, best)[..., 0][:, counted].double().mean(-1)
     mass = (each * right).sum(-1)[:, counted].double().mean(-1)
     chance = (right.sum(-1).double() / places.sum(-1).clamp(min=1))[counted].double().mean().item()
@@ -86,10 +95,22 @@ def one_right_key(
 ) -> Bool[Tensor, "batch target keys"]:
     """Make a truth of one right key for each query; -1 where there is none.
 
+    Raises:
+        ValueError: if a position is -2 or less, or as large as ``n_keys``; or ``n_keys`` is below 1.
+        TypeError: if the positions are not whole numbers of dtype int64.
+
     >>> one_right_key(torch.tensor([[2, -1]]), 3).int()
     tensor([[[0, 0, 1],
              [0, 0, 0]]], dtype=torch.int32)
     """
+    check_sizes(n_keys=n_keys)
+    check_tensors(gold=gold)
+    if gold.dtype != torch.int64:
+        raise TypeError(f"gold must hold positions of dtype torch.int64, got {gold.dtype}")
+    outside = (gold < -1) | (gold >= n_keys)
+    if bool(outside.any()):
+        wrong = gold[outside][0].item()
+        raise ValueError(f"gold must hold positions from -1 to {n_keys - 1}, got {wrong}")
     return gold[..., None] == torch.arange(n_keys, device=gold.device)
 
 

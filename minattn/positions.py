@@ -1,20 +1,32 @@
 """Telling attention where tokens stand (chapter 4): sinusoidal, learned, rotary, or a bias by distance."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minattn.checks import check_sizes
+from minattn.checks import (
+    check_finite,
+    check_floats,
+    check_integers,
+    check_sizes,
+    check_tensors,
+    check_whole,
+)
 from minattn.dot_product import fused_attend
 from minattn.masks import Mask
-from minattn.seam import Attend, Positions
+from minattn.seam import Attend, Positions, name_of
 
 
 def sinusoidal(
-    n_positions: int, d_model: int, start: int = 0, base: float = 10_000.0
+    n_positions: int,
+    d_model: int,
+    start: int = 0,
+    base: float = 10_000.0,
+    device: torch.device | None = None,
 ) -> Float[Tensor, "positions d_model"]:
     r"""Give every position a vector of sines and cosines, a pair for each of several wavelengths.
 
@@ -28,9 +40,11 @@ def sinusoidal(
         d_model: width; even.
         start: the first position.
         base: the wavelengths go from :math:`2\pi` to almost :math:`2\pi b`.
+        device: where to put the vectors, which are computed on the CPU in float64; torch's default if not given.
 
     Raises:
         ValueError: if the width is odd, or a number is out of range.
+        TypeError: if one is no number.
 
     References:
         Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
@@ -39,11 +53,11 @@ def sinusoidal(
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
             [0.8415, 0.5403, 0.0100, 0.9999]])
     """
-    if n_positions < 0:
-        raise ValueError(f"n_positions must be at least 0, got {n_positions}")
+    check_whole(0, n_positions=n_positions)
     angles = _angles(n_positions, d_model, start, base)
     pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)  # (positions, d_model / 2, 2)
-    return pairs.flatten(-2).to(torch.get_default_dtype())
+    table = pairs.flatten(-2).to(torch.get_default_dtype())
+    return table.to(torch.get_default_device() if device is None else device)
 
 
 class SinusoidalPositions(nn.Module):
@@ -52,6 +66,9 @@ class SinusoidalPositions(nn.Module):
     Args:
         d_model: width; even.
         base: as in ``sinusoidal``.
+
+    Raises:
+        ValueError: if the width is odd, or a number is out of range.
 
     >>> SinusoidalPositions(4)(torch.zeros(1, 2, 4))
     tensor([[[0.0000, 1.0000, 0.0000, 1.0000],
@@ -69,10 +86,11 @@ class SinusoidalPositions(nn.Module):
         """Add a vector to every token; the first token stands at ``start``.
 
         Raises:
-            ValueError: if the tokens have another width.
+            ValueError: if the tokens have another width, or ``start`` is not whole.
+            TypeError: if the tokens are not of floating-point numbers.
         """
         _check_width(x, self.d_model)
-        return x + sinusoidal(x.shape[-2], self.d_model, start, self.base).to(x)
+        return x + sinusoidal(x.shape[-2], self.d_model, start, self.base, x.device).to(x)
 
 
 class LearnedPositions(nn.Module):
@@ -101,8 +119,10 @@ class LearnedPositions(nn.Module):
 
         Raises:
             ValueError: if a position has no vector, or the tokens have another width.
+            TypeError: if the tokens are not of floating-point numbers.
         """
         _check_width(x, self.table.shape[1])
+        check_integers(start=start)
         end = start + x.shape[-2]
         if not 0 <= start <= end <= len(self.table):
             raise ValueError(
@@ -131,6 +151,7 @@ def rotary(
 
     Raises:
         ValueError: if the width is odd, or a number is out of range.
+        TypeError: if x does not hold floating-point numbers.
 
     References:
         Su et al. 2024, arXiv:2104.09864, section 3.2, with neighbours as pairs, as there; many libraries pair
@@ -140,6 +161,7 @@ def rotary(
     tensor([[1.0000, 0.0000],
             [0.5403, 0.8415]])
     """
+    check_floats(x=x)
     angles = _angles(x.shape[-2], x.shape[-1], start, base).to(x.device)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]
@@ -156,19 +178,33 @@ def with_rotary(attend: Attend = fused_attend, base: float = 10_000.0) -> Attend
         attend: any attend whose scores are dot products.
         base: as in ``sinusoidal``.
 
+    Returns:
+        An attend that can be pickled if the one it is made of can.
+
     Raises:
         ValueError: if the base is not above 1.
     """
     _check(2, base)
+    return _Rotated(attend, base)
 
-    def rotated(query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+
+@dataclass(frozen=True, repr=False)
+class _Rotated:
+    attend: Attend
+    base: float
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
         start = key.shape[-2] - query.shape[-2]
-        return attend(rotary(query, start, base), rotary(key, 0, base), value, mask)
+        q, k = rotary(query, start, self.base), rotary(key, 0, self.base)
+        return self.attend(q, k, value, mask)
 
-    return rotated
+    def __repr__(self) -> str:
+        return f"with_rotary({name_of(self.attend)}, base={self.base!r})"
 
 
-def distance_bias(queries: int, keys: int, slope: float) -> Float[Tensor, "queries keys"]:
+def distance_bias(
+    queries: int, keys: int, slope: float, device: torch.device | None = None
+) -> Float[Tensor, "queries keys"]:
     r"""Penalize a key by its distance: :math:`b_{ij} = -m\,|i - j|`, to be added to the scores.
 
     Where there are fewer queries than keys, the queries are the last positions, as in ``masks``.
@@ -177,6 +213,11 @@ def distance_bias(queries: int, keys: int, slope: float) -> Float[Tensor, "queri
         queries: how many.
         keys: how many.
         slope: m, how much each step of distance costs.
+        device: where to make the tensor.
+
+    Raises:
+        ValueError: if a number is below 1 or not whole, or the slope is not finite.
+        TypeError: if one is no number.
 
     References:
         Press et al. 2022 (ALiBi), arXiv:2108.12409, section 3, where each head has its own slope.
@@ -185,7 +226,9 @@ def distance_bias(queries: int, keys: int, slope: float) -> Float[Tensor, "queri
     tensor([[-0.5000, -0.0000, -0.5000],
             [-1.0000, -0.5000, -0.0000]])
     """
-    key_position = torch.arange(keys, dtype=torch.get_default_dtype())
+    check_sizes(queries=queries, keys=keys)
+    check_finite(slope=slope)
+    key_position = torch.arange(keys, dtype=torch.get_default_dtype(), device=device)
     query_position = key_position.new_tensor(range(keys - queries, keys))
     return -slope * (query_position[:, None] - key_position).abs()
 
@@ -199,12 +242,24 @@ def placed(
         x: the tokens.
         place: of the first one, for all rows or for each.
         positions: anything that marks whole sequences.
+
+    Raises:
+        ValueError: if a place is below 0 or not whole, or there is not one for each row.
+        TypeError: if the places are not whole numbers, or the tokens no tensor.
     """
+    check_tensors(x=x)
     if isinstance(place, Tensor):
+        if place.is_floating_point() or place.is_complex() or place.dtype == torch.bool:
+            raise TypeError(f"place must hold whole numbers, got {place.dtype}")
+        if place.shape != x.shape[:1]:
+            raise ValueError(
+                f"place must be one number for each of {len(x)} rows, got shape {tuple(place.shape)}"
+            )
         out = torch.empty_like(x)
         for at in sorted(set(place.tolist())):
             out[place == at] = placed(x[place == at], at, positions)
         return out
+    check_whole(0, place=place)
     if isinstance(positions, SinusoidalPositions | LearnedPositions):
         marked: Tensor = positions(x, place)
         return marked
@@ -215,20 +270,24 @@ def placed(
 def _angles(n_positions: int, width: int, start: int, base: float) -> Tensor:
     """Return position times frequency in float64, (positions, width / 2)."""
     _check(width, base)
+    check_integers(start=start)
     frequency = torch.exp(
-        torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(base) / width)
+        torch.arange(0, width, 2, dtype=torch.float64, device="cpu") * (-math.log(base) / width)
     )
-    position = torch.arange(start, start + n_positions, dtype=torch.float64)
+    position = torch.arange(start, start + n_positions, dtype=torch.float64, device="cpu")
     return position[:, None] * frequency
 
 
 def _check_width(x: Tensor, d_model: int) -> None:
+    check_floats(x=x)
     if x.shape[-1] != d_model:
         raise ValueError(f"the tokens must have width {d_model}, got shape {tuple(x.shape)}")
 
 
 def _check(width: int, base: float) -> None:
+    check_integers(width=width)
     if width < 2 or width % 2:
         raise ValueError(f"sines and cosines come in pairs: the width must be even, got {width}")
-    if not (math.isfinite(base) and base > 1):
+    check_finite(base=base)
+    if base <= 1:
         raise ValueError(f"base must be a finite number above 1, got {base}")

@@ -8,8 +8,7 @@ from minattn.checks import check_sizes
 from minattn.dot_product import DotProductAttention, fused_attend
 from minattn.masks import CAUSAL, Mask, Padding
 from minattn.seam import Attend, Positions
-from minattn.translation import Memory, State, Translator, check_ids
-from minattn.vocabulary import token_mask
+from minattn.translation import Memory, State, Table, Translator, check_ids, definer, tokens_of
 
 
 class SelfAttentionStack(nn.Module):
@@ -41,7 +40,7 @@ class SelfAttentionStack(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(vocab_size=vocab_size, d_model=d_model, n_layers=n_layers)
-        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.embedding = Table(vocab_size, d_model, "ids")
         self.positions = positions
         self.layers = nn.ModuleList(
             DotProductAttention(
@@ -58,6 +57,10 @@ class SelfAttentionStack(nn.Module):
         Args:
             ids: the tokens.
             mask: who may look where, for every layer.
+
+        Raises:
+            ValueError: if there is no vector for an id, or the mask does not fit.
+            TypeError: if the ids are not whole numbers of dtype int64, or the mask is not bool.
         """
         x: Tensor = self.embedding(ids)
         if self.positions is not None:
@@ -109,7 +112,7 @@ class InPlaceTranslator(Translator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Memory:
         """Let the source attend to itself."""
-        tokens = token_mask(source) if source_mask is None else source_mask
+        tokens = tokens_of(source, source_mask)
         return Memory(self.stack(source, Padding(tokens)), tokens)
 
     def start(self, memory: Memory) -> State:
@@ -129,11 +132,14 @@ class InPlaceTranslator(Translator):
         target_in: Int[Tensor, "batch target"],
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target vocab"]:
-        """Answer all places at once.
+        """Answer all places at once; a subclass with a ``start`` or ``step`` of its own is asked step by step.
 
         Raises:
             ValueError: if the target is longer than the source, or as for every translator.
+            TypeError: as for every translator.
         """
+        if definer(self, "start", "step") is not InPlaceTranslator:
+            return super().forward(source, target_in, source_mask)
         memory = self.memory_of(source, source_mask, target_in)
         if target_in.shape[1] > source.shape[1]:
             raise ValueError(
@@ -165,6 +171,9 @@ class LanguageModel(Translator):
         attend: how every layer attends.
         mask: who may look where; anything but a causal mask lets the model see what it is to guess.
 
+    Raises:
+        ValueError: if a number is below 1.
+
     References:
         Liu et al. 2018, arXiv:1801.10198, section 4.2.3, on a decoder alone.
     """
@@ -194,10 +203,16 @@ class LanguageModel(Translator):
     ) -> Float[Tensor, "batch target vocab"]:
         """Return the logits of every token, each given those before it.
 
+        A subclass with a ``start`` or ``step`` of its own is asked step by step.
+
         Raises:
-            ValueError: if the batch or a sequence is empty.
+            ValueError: if the batch or a sequence is empty, or there is no vector for an id.
+            TypeError: if the ids are not whole numbers of dtype int64.
         """
-        check_ids(target_in if source is None else source, target_in, source_mask)
+        read = target_in if source is None else source
+        check_ids(read, target_in, source_mask)
+        if definer(self, "start", "step") is not LanguageModel:
+            return super().forward(read, target_in, source_mask)
         logits: Tensor = self.readout(self.stack(target_in, self.mask))
         return logits
 
@@ -207,8 +222,8 @@ class LanguageModel(Translator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Memory:
         """Keep nothing of the source."""
-        tokens = token_mask(source) if source_mask is None else source_mask
-        return Memory(torch.zeros(*source.shape, 0), tokens)
+        tokens = tokens_of(source, source_mask)
+        return Memory(torch.zeros(*source.shape, 0, device=source.device), tokens)
 
     def start(self, memory: Memory) -> State:
         """Start with no token read."""

@@ -584,7 +584,9 @@ def test_an_alignment_is_scored_where_there_is_gold(positions, gold, expected):
 @pytest.mark.rejects
 @pytest.mark.parametrize("bandwidth", [0.0, -1.5, math.nan])
 def test_a_bandwidth_must_be_above_zero(bandwidth):
-    with pytest.raises(ValueError, match=f"bandwidth must be above 0, got {bandwidth}"):
+    with pytest.raises(
+        ValueError, match=f"bandwidth must be a finite number above 0, got {bandwidth}"
+    ):
         gaussian_scores(torch.zeros(1, 1), torch.zeros(1, 1), bandwidth)
 
 

@@ -174,13 +174,56 @@ def test_it_goes_wherever_an_attend_goes(mask):
         assert_close(found(x, y, y, mask), expected(x, y, y, mask), **ROUNDING)
 
 
-def test_there_is_no_second_derivative():
+@pytest.mark.parametrize("argument", range(3))
+def test_there_is_no_second_derivative(argument):
     tensors = [x.clone().requires_grad_() for x in (QUERY, KEY, VALUE)]
-    (gradient,) = torch.autograd.grad(
-        blockwise_attend(*tensors).square().sum(), tensors[0], create_graph=True
+    first = torch.autograd.grad(blockwise_attend(*tensors, MASK).sum(), tensors, create_graph=True)
+    assert all(
+        torch.allclose(ours, theirs)
+        for ours, theirs in zip(
+            first, torch.autograd.grad(attend(*tensors, MASK).sum(), tensors), strict=True
+        )
     )
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+    with pytest.raises(
+        RuntimeError, match=r"no second derivative: use minattn\.dot_product\.attend"
+    ):
+        torch.autograd.grad(first[argument].sum(), tensors, allow_unused=True)
+
+
+def test_forward_mode_and_vmap_are_refused():
+    def lookup(query):
+        return blockwise_attend(query, KEY, VALUE)
+
+    with pytest.raises(RuntimeError, match=r"no derivative in forward mode: use .*\.attend"):
+        torch.func.jvp(lookup, (QUERY,), (QUERY,))
+    with pytest.raises(RuntimeError, match=r"cannot be mapped by vmap: .*\.attend"):
+        torch.func.vmap(lambda query: blockwise_attend(query, KEY[0], VALUE[0]))(QUERY)
+
+
+def test_a_gradient_of_torch_func_is_that_of_attend():
+    def loss(attend):
+        return lambda query: attend(query, KEY, VALUE, MASK).sum()
+
+    torch.testing.assert_close(
+        torch.func.grad(loss(blockwise_attend))(QUERY), torch.func.grad(loss(attend))(QUERY)
+    )
+
+
+@pytest.mark.parametrize("described", [False, True], ids=["tensor", "description"])
+def test_a_mask_that_is_changed_before_the_way_back_is_an_error(described):
+    mask, query = MASK.clone(), QUERY.clone().requires_grad_()
+    output = blockwise_attend(query, KEY, VALUE, Causal() & mask if described else mask)
+    mask.fill_(True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+def test_tokens_that_are_changed_before_the_way_back_are_an_error():
+    tokens, query = TOKENS.clone(), QUERY.clone().requires_grad_()
+    output = blockwise_attend(query, KEY, VALUE, Padding(tokens))
+    tokens.fill_(True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
 
 
 # The cost: what is made, and what is multiplied
@@ -302,7 +345,7 @@ def test_shapes_that_do_not_fit_are_rejected(shapes, rule, unchecked):
 
 @pytest.mark.rejects
 def test_a_mask_that_is_not_bool_is_rejected(unchecked):
-    for mask in (MASK.double(), MASK.int(), Causal() & MASK.double()):
+    for mask in (MASK.double(), MASK.int()):
         with pytest.raises(TypeError, match=r"a mask must be bool, .*, got torch\.\w+\d+; numbers"):
             blockwise_attend(QUERY, KEY, VALUE, mask)
 

@@ -1,3 +1,4 @@
+import math
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -261,3 +262,16 @@ def test_a_larger_weight_is_lighter_for_all_readers(eyes):
     shades = plt.get_cmap("viridis")(np.linspace(0, 1, 33))
     lightness = [seen_lab(shade[:3], eyes)[0] for shade in shades]
     assert np.diff(lightness).min() > 0
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("least", [math.nan, -0.1, 1.5])
+def test_links_need_a_least_weight(least):
+    with pytest.raises(ValueError, match=rf"least must be in \[0, 1\], got {least}"):
+        plots.links(torch.eye(2), ["a", "b"], ["c", "d"], least=least)
+
+
+@pytest.mark.rejects
+def test_links_of_nan_are_not_drawn():
+    with pytest.raises(ValueError, match="weights must be from 0 to 1, got nan"):
+        plots.links(torch.full((2, 2), math.nan), ["a", "b"], ["c", "d"])

@@ -361,7 +361,7 @@ def test_a_width_must_be_even(make, width):
 @pytest.mark.parametrize("make", TAKES_A_BASE.values(), ids=TAKES_A_BASE)
 @pytest.mark.parametrize("base", BASES)
 def test_a_base_must_be_a_finite_number_above_one(make, base):
-    with pytest.raises(ValueError, match=f"base must be a finite number above 1, got {base}"):
+    with pytest.raises(ValueError, match=rf"base must be a finite number( above 1)?, got {base}"):
         make(base)
 
 

@@ -360,9 +360,10 @@ NEXT = dict(zip("abcde", "bcdea", strict=True))
 def task(answer):
     """Make a task of all words of two and three letters, every fourth of them held out."""
     words = [(a, b, *c) for a in "abcde" for b in "abcde" for c in ("", "a", "d")]
-    examples = [
-        Example(word, answer(word), (None,) * len(answer(word)), len(word)) for word in words
-    ]
+    examples = []
+    for word in words:
+        places = [place if place < len(word) else None for place in range(len(answer(word)))]
+        examples.append(Example(word, answer(word), tuple(places), len(word)))
     held_out = tuple(examples[::4])
     train = tuple(example for example in examples if example not in held_out)
     return Task("words", LETTERS, LETTERS, train, held_out)

@@ -985,7 +985,10 @@ def test_torch_is_not_given_what_it_cannot_do(side):
     ours = stack_of_ours(side)
     for name in ("self_attention", "cross_attention")[: len(MASKS[side][0])]:
         for attention, message in (
-            (MultiHeadAttention(D, H, attend=with_rotary()), "attends only as fused_attend, got <"),
+            (
+                MultiHeadAttention(D, H, attend=with_rotary()),
+                "attends only as fused_attend, got with_rotary",
+            ),
             (MultiHeadAttention(D, H, 1), "keys and values for every head, got 1 for 3 heads"),
         ):
             other = copy.deepcopy(ours)

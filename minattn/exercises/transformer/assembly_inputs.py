@@ -111,7 +111,7 @@ def _masks_of_source(change: Callable[[Tensor], Tensor]) -> Assembly:
 
 
 def _source_future(source: Tensor, target_in: Tensor) -> Mask:
-    return Causal() & hide_padding(source, target_in)  # type: ignore[operator]
+    return Causal() & hide_padding(source, target_in)
 
 
 INPUT_MISTAKES = [
