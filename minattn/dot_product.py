@@ -111,7 +111,8 @@ def numpy_attend_backward(
     _, weights = numpy_attend(query, key, value, mask)
     check_arrays(grad_output=grad_output, value=value)
     if query.dtype == np.float16:
-        return in_float32(numpy_attend_backward, grad_output, query, key, value, mask=mask)
+        tensors = (grad_output, query, key, value)
+        return in_float32(numpy_attend_backward, *tensors, mask=mask)
     grad_value = np.swapaxes(weights, -2, -1) @ grad_output
     grad_weights = grad_output @ np.swapaxes(value, -2, -1)
     mean = (weights * grad_weights).sum(axis=-1, keepdims=True)
