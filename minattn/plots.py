@@ -1,6 +1,5 @@
 """The figures of the book. Functions take tensors and Axes and return Axes; nothing is shown or saved here."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 from cycler import cycler
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -210,7 +208,8 @@ def curves(
         ax: where to draw; a new figure if not given.
         xlabel: what the lengths count.
         ylabel: what was measured, from 0 to 1.
-        colours: for each curve its place in the palette; in order if not given.
+        colours: for each curve its place in the palette, which also gives marker and dash; in order if not
+            given.
 
     Raises:
         ValueError: if there are no curves, more than can be told apart, or not a colour for each.
@@ -223,9 +222,8 @@ def curves(
             f"every curve needs a colour, got {len(places)} colours for {len(measured)} curves"
         )
     ax = _axes(ax)
-    styles = zip(places, _MARKERS, _DASHES, strict=False)
-    for (label, points), (place, marker, dash) in zip(measured.items(), styles, strict=False):
-        colour = PALETTE[place]
+    for (label, points), place in zip(measured.items(), places, strict=True):
+        colour, marker, dash = PALETTE[place], _MARKERS[place], _DASHES[place]
         lengths = sorted(points)
         values = [np.atleast_1d(np.asarray(points[length], dtype=float)) for length in lengths]
         middle = [float(np.median(value)) for value in values]
@@ -310,60 +308,3 @@ def _word_centres(words: Sequence[str]) -> list[float]:
     room = np.array([len(word) + 2.0 for word in words])
     ends = np.cumsum(room)
     return [float(x) for x in (ends - room / 2) / ends[-1]]
-
-
-def encoder_decoder(source: Sequence[str], target: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw an encoder that reads a sentence into one vector and a decoder that writes from it.
-
-    Args:
-        source: the words that are read.
-        target: the words that are written.
-        ax: where to draw; a new figure if not given.
-    """
-    ax = _axes(ax)
-    n_source, n_target = len(source), len(target)
-    x_source = [float(i) for i in range(n_source)]
-    x_context = n_source + 0.1
-    x_target = [n_source + 1.2 + i for i in range(n_target)]
-    for x, word in zip(x_source, source, strict=True):
-        _box(ax, x, "h", PALETTE[0])
-        _arrow(ax, (x, -0.75), (x, -0.28))
-        ax.text(x, -0.8, word, ha="center", va="top")
-    _box(ax, x_context, "c", PALETTE[1])
-    ax.text(x_context, -0.4, "context\nvector", ha="center", va="top", color=PALETTE[1])
-    for x, word, read in zip(x_target, target, ("<bos>", *target), strict=False):
-        _box(ax, x, "s", PALETTE[2])
-        _arrow(ax, (x, -0.75), (x, -0.28))
-        ax.text(x, -0.8, read, ha="center", va="top", color=PALETTE[4])
-        _arrow(ax, (x, 0.28), (x, 0.95))
-        ax.text(x, 1.0, word, ha="center", va="bottom")
-    for x in x_target[1:]:
-        bend = {"arrowstyle": "->", "color": PALETTE[1], "connectionstyle": "arc3,rad=-0.25"}
-        ax.annotate("", (x - 0.12, 0.28), (x_context + 0.1, 0.28), arrowprops=bend)
-    places = [*x_source, x_context, *x_target]
-    for left, right in itertools.pairwise(places):
-        _arrow(ax, (left + 0.28, 0.0), (right - 0.28, 0.0))
-    ax.text(float(np.mean(x_source)), 0.5, "encoder", ha="center", va="bottom", color=PALETTE[0])
-    ax.text(float(np.mean(x_target)), -1.15, "decoder", ha="center", va="top", color=PALETTE[2])
-    ax.set_xlim(-0.6, places[-1] + 0.6)
-    ax.set_ylim(-1.5, 1.4)
-    ax.axis("off")
-    return ax
-
-
-def _box(ax: Axes, x: float, label: str, colour: str) -> None:
-    ax.add_patch(
-        FancyBboxPatch(
-            (x - 0.22, -0.22),
-            0.44,
-            0.44,
-            boxstyle="round,pad=0.05",
-            facecolor="white",
-            edgecolor=colour,
-        )
-    )
-    ax.text(x, 0, label, ha="center", va="center", color=colour, fontstyle="italic")
-
-
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 1})
