@@ -1,7 +1,4 @@
-"""The drawings of the chapters. Each shows a whole, and can light one part of it, also small.
-
-A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows when it is the value of a cell.
-"""
+"""The drawings of chapters 1 and 2: the recurrent encoder-decoder, and its attention."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,0 +1,18 @@
+"""The drawings of the chapters. Each shows a whole, and can light one part of it, also small.
+
+A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows when it is the value of a cell.
+"""
+
+from minattn.drawings.recurrent import (
+    alone_and_taught,
+    before_and_after,
+    encoder_decoder,
+    soft_lookup,
+)
+
+__all__ = [
+    "alone_and_taught",
+    "before_and_after",
+    "encoder_decoder",
+    "soft_lookup",
+]
