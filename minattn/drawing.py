@@ -94,18 +94,27 @@ class Drawing:
         for number, line in enumerate(lines):
             self._write(x, y + number * (FONT + 4), line, anchor, bold)
 
-    def box(self, x: float, y: float, text: str, width: float = 44, dashed: bool = False) -> Box:
-        """Draw something that computes or holds a vector, centred on x and y."""
+    def box(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        width: float = 44,
+        dashed: bool = False,
+        height: float = 0,
+    ) -> Box:
+        """Draw something that computes or holds a vector, centred on x and y, at least as high as its text."""
         lines = text.split("\n")
-        box = self._rect(x, y, width, ROW + (len(lines) - 1) * (FONT + 4), 0, dashed)
+        height = max(height, ROW + (len(lines) - 1) * (FONT + 4))
+        box = self._rect(x, y, width, height, 0, dashed)
         for line in lines:
             _check_room(_pieces(line), width)
         self.text(x, y - (len(lines) - 1) * (FONT + 4) / 2, text)
         return box
 
-    def token(self, x: float, y: float, word: str) -> Box:
+    def token(self, x: float, y: float, word: str, dashed: bool = False) -> Box:
         """Draw a token, centred on x and y: rounded, and as wide as the word, which is taken as it is."""
-        box = self._rect(x, y, token_width(word), ROW - 4, ROW / 2 - 2)
+        box = self._rect(x, y, token_width(word), ROW - 4, ROW / 2 - 2, dashed)
         self._write(x, y, [(word, False)])
         return box
 

@@ -3,6 +3,7 @@
 A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows when it is the value of a cell.
 """
 
+from minattn.drawings.blocks import transformer
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -15,4 +16,5 @@ __all__ = [
     "before_and_after",
     "encoder_decoder",
     "soft_lookup",
+    "transformer",
 ]

@@ -2,9 +2,12 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from torch import nn
 
 from minattn import drawings
 from minattn.drawing import Box, Drawing
+from minattn.multihead import MultiHeadAttention
+from minattn.transformer import FeedForward, Residual, TransformerTranslator
 
 GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
 NAMED = {
@@ -12,12 +15,17 @@ NAMED = {
     "before_and_after": drawings.before_and_after,
     "alone_and_taught": drawings.alone_and_taught,
     "soft_lookup": drawings.soft_lookup,
+    "transformer": drawings.transformer,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
     "before_and_after": ["before the step", "after the step"],
     "alone_and_taught": ["teacher forcing", "writing alone"],
     "soft_lookup": ["scores", "weights", "output"],
+    "transformer": [
+        *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
+        *("feed-forward", "norms", "residuals", "memory", "readout"),
+    ],
 }
 each = pytest.mark.parametrize("name", NAMED)
 each_part = pytest.mark.parametrize(
@@ -149,6 +157,11 @@ def test_an_unknown_part_is_told(name):
         NAMED[name](lit="cellar").svg()
 
 
+@each
+def test_parts_are_known(name):
+    assert sorted(NAMED[name]().parts) == sorted(PARTS[name])
+
+
 # What single drawings say
 
 
@@ -193,6 +206,28 @@ def test_matrices_are_to_scale():
     assert {(2, 3), (5, 3), (2, 5), (5, 4), (2, 4)} <= shapes
 
 
+def test_the_transformer_has_the_parts_of_the_package_s():
+    modules = list(TransformerTranslator(9, 9).modules())
+
+    def made(kind):
+        return len([module for module in modules if isinstance(module, kind)])
+
+    drawn = words(drawings.transformer())
+    assert sum(word in ("norm", "last norm") for word in drawn) == made(nn.LayerNorm)
+    assert sum(word.endswith("-attention") for word in drawn) == made(MultiHeadAttention)
+    assert drawn.count("feed-forward") == made(FeedForward)
+    assert drawn.count("+") == made(Residual)
+
+
+def test_two_arrows_lead_from_the_memory_and_one_from_the_norm_into_cross_attention():
+    drawing = drawings.transformer()
+    boxes = [box for box in rectangles(drawing) if (box.width, box.height) == (118, 45)]
+    (cross,) = (box for box in boxes if [box.left, box.top] == [245, min(b.top for b in boxes)])
+    into = [tip for tip in tips(drawing) if on_border(tip, cross)]
+    assert sum(x == cross.left for x, _ in into) == 2
+    assert sum(y == cross.top + cross.height for _, y in into) == 1
+
+
 @pytest.mark.rejects
 @pytest.mark.parametrize(("source", "target"), [([], ["a"]), (["a"], []), ("drei", ["a"])])
 def test_no_words_are_told(source, target):
@@ -220,6 +255,15 @@ def test_labels_have_subscripts(d):
     assert low == ["t-1", "v"]
     assert sum(float(t.get("dy", 0)) for t in root(d).iter("tspan")) in (0, 4)
     assert words(d) == ["st-1 + dv"]
+
+
+def test_a_box_is_as_high_as_its_text_or_higher(d):
+    assert [d.box(50, 50, "a\nb", height=high).height for high in (0, 30, 60)] == [45, 45, 60]
+
+
+def test_a_token_may_be_dashed(d):
+    d.token(50, 50, "a", dashed=True)
+    assert next(root(d).iter("rect")).get("stroke-dasharray")
 
 
 def test_an_arrow_is_straight_where_both_are_level(d):
