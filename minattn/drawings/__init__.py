@@ -3,7 +3,7 @@
 A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows when it is the value of a cell.
 """
 
-from minattn.drawings.blocks import transformer
+from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -15,6 +15,7 @@ __all__ = [
     "alone_and_taught",
     "before_and_after",
     "encoder_decoder",
+    "pre_and_post",
     "soft_lookup",
     "transformer",
 ]

@@ -91,3 +91,44 @@ def _stack(
         for before, after in pairwise([*sums, last]):
             d.arrow(before, after)
     return last, boxes
+
+
+def pre_and_post(lit: str | None = None, small: bool = False) -> Drawing:
+    """Draw one sub-layer with its residual twice: with the norm before it, and with the norm after the sum.
+
+    Args:
+        lit: "pre-norm" or "post-norm", the part that stands out.
+        small: draw it small, to say where the reader is.
+    """
+    alt = (
+        "One sub-layer f with its residual, drawn twice and read from below, with numbers on the "
+        "arrows in the order of time. Pre-norm: 1, x goes aside into a norm; 2, the norm goes into "
+        "f; 3, what f finds is added to x, which came straight up. The result is x + f(norm(x)): "
+        "on the line from x to the result stands only the sum. Post-norm: 1, x goes aside into f; "
+        "2, what f finds is added to x; 3, the sum goes through a norm. The result is "
+        "norm(x + f(x)): whatever goes up goes through the norm."
+    )
+    d = Drawing(416, 326, alt, lit, small)
+    with d.part("pre-norm"):
+        d.text(4, 12, "pre-norm", "start", bold=True)
+        x, result = d.box(60, 262, "x"), d.box(60, 44, "x + f(norm(x))", 112)
+        norm, f = d.box(154, 216, "norm", 60), d.box(154, 152, "f", 60)
+        add = d.token(60, 152, "+")
+        d.arrow((60, 216), norm, label="1")
+        d.arrow(norm, f, label="2")
+        d.arrow(f, add, label="3")
+        d.arrow(x, add)
+        d.arrow(add, result)
+        d.text(4, 296, "only sums on the line\nfrom x to the result", "start")
+    with d.part("post-norm"):
+        d.text(224, 12, "post-norm", "start", bold=True)
+        x, result = d.box(280, 262, "x"), d.box(280, 44, "norm(x + f(x))", 112)
+        norm, f = d.box(280, 90, "norm", 60), d.box(374, 152, "f", 60)
+        add = d.token(280, 152, "+")
+        d.arrow((280, 216), f, [(374, 216)], label="1")
+        d.arrow(f, add, label="2")
+        d.arrow(x, add)
+        d.arrow(add, norm, label="3")
+        d.arrow(norm, result)
+        d.text(224, 296, "a norm on the line\nfrom x to the result", "start")
+    return d

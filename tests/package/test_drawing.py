@@ -2,6 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+import torch
 from torch import nn
 
 from minattn import drawings
@@ -16,12 +17,14 @@ NAMED = {
     "alone_and_taught": drawings.alone_and_taught,
     "soft_lookup": drawings.soft_lookup,
     "transformer": drawings.transformer,
+    "pre_and_post": drawings.pre_and_post,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
     "before_and_after": ["before the step", "after the step"],
     "alone_and_taught": ["teacher forcing", "writing alone"],
     "soft_lookup": ["scores", "weights", "output"],
+    "pre_and_post": ["pre-norm", "post-norm"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -226,6 +229,20 @@ def test_two_arrows_lead_from_the_memory_and_one_from_the_norm_into_cross_attent
     into = [tip for tip in tips(drawing) if on_border(tip, cross)]
     assert sum(x == cross.left for x, _ in into) == 2
     assert sum(y == cross.top + cross.height for _, y in into) == 1
+
+
+@pytest.mark.parametrize("place", ["pre", "post"])
+def test_what_is_written_as_the_result_is_what_a_residual_makes(place):
+    residual, x = Residual(4, norm=place), torch.tensor([[3.0, -1, 2, 0]])
+    formulas = [word for word in words(drawings.pre_and_post()) if "norm(" in word]
+    formula = formulas[["pre", "post"].index(place)]
+    known = {"x": x, "f": torch.exp, "norm": residual.norm}
+    assert torch.equal(eval(formula, known), residual(x, torch.exp))
+
+
+def test_both_ways_around_a_sub_layer_are_numbered():
+    numbered = [word for word in words(drawings.pre_and_post()) if word.isdecimal()]
+    assert numbered == [*"123123"]
 
 
 @pytest.mark.rejects
