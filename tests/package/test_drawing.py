@@ -18,6 +18,7 @@ NAMED = {
     "soft_lookup": drawings.soft_lookup,
     "transformer": drawings.transformer,
     "pre_and_post": drawings.pre_and_post,
+    "growing_cache": drawings.growing_cache,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -25,6 +26,7 @@ PARTS = {
     "alone_and_taught": ["teacher forcing", "writing alone"],
     "soft_lookup": ["scores", "weights", "output"],
     "pre_and_post": ["pre-norm", "post-norm"],
+    "growing_cache": ["query", "new rows", "kept rows"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -243,6 +245,23 @@ def test_what_is_written_as_the_result_is_what_a_residual_makes(place):
 def test_both_ways_around_a_sub_layer_are_numbered():
     numbered = [word for word in words(drawings.pre_and_post()) if word.isdecimal()]
     assert numbered == [*"123123"]
+
+
+def test_key_and_value_grow_by_one_row_and_the_query_is_one():
+    drawing = drawings.growing_cache()
+    rows = {}
+    for box in rectangles(drawing):
+        if box.width == 3 * 13:
+            rows.setdefault(box.left, []).append((box.top, round(box.height / 13)))
+    steps = [[height for _, height in sorted(found)] for _, found in sorted(rows.items())]
+    assert steps == [
+        [1, 1, 1],
+        [1, 1, 1, 1, 1],
+        [1, 2, 1, 2, 1],
+    ]  # query, kept and new key, and value
+    shapes = [word for word in words(drawing) if "dhead" in word]
+    assert shapes == [f"({n}, dhead)" for step in (1, 2, 3) for n in (1, step, step)]
+    assert (words(drawing).count("kept"), words(drawing).count("new")) == (4, 6)
 
 
 @pytest.mark.rejects
