@@ -4,7 +4,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 """
 
 from minattn.drawings.blocks import pre_and_post, transformer
-from minattn.drawings.decoding import growing_cache
+from minattn.drawings.decoding import beams, growing_cache
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -14,6 +14,7 @@ from minattn.drawings.recurrent import (
 
 __all__ = [
     "alone_and_taught",
+    "beams",
     "before_and_after",
     "encoder_decoder",
     "growing_cache",

@@ -1,6 +1,6 @@
 """The drawings of decoding: the cache of keys and values, beams, and greedy decoding in frames."""
 
-from minattn.drawing import FONT, Drawing
+from minattn.drawing import FONT, Drawing, token_width
 
 _CELL = 13
 _APART = 4  # between the rows that are kept and the new one
@@ -53,3 +53,59 @@ def _grown(d: Drawing, x: float, top: float, step: int) -> None:
     with d.part("new rows"):
         row = d.matrix(x, y, 1, 3, cell=_CELL)
         d.text(row.left - 5, y, "new", "end")
+
+
+_BRANCHES = (  # of each step: row, target so far, log-probability of its last token
+    ((0, "three", -0.6), (2, "twenty", -0.9), (3, "thirty", -3.5)),
+    (
+        (0, "three <eos>", -0.9),
+        (1, "three hundred", -1.0),
+        (2, "twenty three", -0.3),
+        (3, "twenty <eos>", -1.6),
+    ),
+    ((0, "three <eos> <pad>", 0.0), (2, "twenty three <eos>", -0.1), (3, "twenty three and", -3.0)),
+)
+
+
+def beams(lit: str | None = None, small: bool = False) -> Drawing:
+    """Draw a beam search with two beams, where greedy decoding would miss the likelier target.
+
+    Args:
+        lit: "kept", "dropped" or "finished", the part that stands out.
+        small: draw it small, to say where the reader is.
+    """
+    alt = (
+        "A tree that grows to the right from <bos> in three steps. At each branch stands the "
+        "log-probability of its token, and below each token the sum of all branches that lead to it. "
+        "The two best sums of a step are kept, the others are dropped and have a dashed border. "
+        "Step 1: three, -0.6, and twenty, -0.9, are kept; thirty, -3.5, is dropped. Step 2: twenty "
+        "three, -1.2, and three <eos>, -1.5, are kept; three hundred, -1.6, and twenty <eos>, -2.5, "
+        "are dropped. Step 3: three <eos> is finished and stays with its -1.5, for a <pad> adds 0.0; "
+        "twenty three <eos>, -1.3, is kept and is now the best; twenty three and, -4.2, is dropped."
+    )
+    d = Drawing(408, 366, alt, lit, small)
+    d.text(4, 337, "at a branch: log-probability; below a token: the sum", "start")
+    d.text(4, 355, "<pad>: the target is finished and stays", "start")
+    boxes, sums = {"": d.token(34, 50, "<bos>")}, {"": 0.0}
+    for step, (left, branches) in enumerate(zip((114, 230, 342), _BRANCHES, strict=True), 1):
+        d.text(left, 12, f"step {step}", "start", bold=True)
+        for _, target, log_prob in branches:
+            sums[target] = sums[target.rpartition(" ")[0]] + log_prob
+        best = sorted(sums[target] for _, target, _ in branches)[-2:]
+        for row, target, log_prob in branches:
+            before, _, word = target.rpartition(" ")
+            kept = sums[target] in best
+            finished = ("finished",) if kept and "<eos>" in target else ()
+            with d.part("kept" if kept else "dropped", *finished):
+                x, y, parent = left + token_width(word) / 2, 50 + 72 * row, boxes[before]
+                boxes[target] = d.token(x, y, word, dashed=not kept)
+                corners = [(left - 44, parent.at(0, 0.5)[1]), (left - 44, y)]
+                level = corners[0] == corners[1]
+                d.arrow(parent, boxes[target], () if level else corners)
+                d.text(left - 24, y - 11, _signed(log_prob))
+                d.text(x, y + 22, f"{_signed(sums[target])}\n{'kept' if kept else 'dropped'}")
+    return d
+
+
+def _signed(number: float) -> str:
+    return f"{number:.1f}".replace("-", "\N{MINUS SIGN}")

@@ -6,9 +6,13 @@ import torch
 from torch import nn
 
 from minattn import drawings
+from minattn.decoding import beam_search
 from minattn.drawing import Box, Drawing
+from minattn.drawings.decoding import _BRANCHES
 from minattn.multihead import MultiHeadAttention
 from minattn.transformer import FeedForward, Residual, TransformerTranslator
+from minattn.translation import Memory, Translator
+from minattn.vocabulary import SPECIALS
 
 GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
 NAMED = {
@@ -19,6 +23,7 @@ NAMED = {
     "transformer": drawings.transformer,
     "pre_and_post": drawings.pre_and_post,
     "growing_cache": drawings.growing_cache,
+    "beams": drawings.beams,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -27,6 +32,7 @@ PARTS = {
     "soft_lookup": ["scores", "weights", "output"],
     "pre_and_post": ["pre-norm", "post-norm"],
     "growing_cache": ["query", "new rows", "kept rows"],
+    "beams": ["kept", "dropped", "finished"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -262,6 +268,59 @@ def test_key_and_value_grow_by_one_row_and_the_query_is_one():
     shapes = [word for word in words(drawing) if "dhead" in word]
     assert shapes == [f"({n}, dhead)" for step in (1, 2, 3) for n in (1, step, step)]
     assert (words(drawing).count("kept"), words(drawing).count("new")) == (4, 6)
+
+
+class Tree(Translator):
+    """Says after each target what the drawn tree says, and gives the rest to a word that is not drawn."""
+
+    vocabulary = (*SPECIALS, "three", "twenty", "thirty", "hundred", "and", "other")
+
+    def encode(self, source, source_mask=None):
+        return Memory(source[..., None].float(), source > 0)
+
+    def start(self, memory):
+        return (torch.zeros(len(memory.mask), 0, dtype=torch.long),)
+
+    def step(self, token, state, memory):
+        read = torch.cat([state[0], token[:, None]], dim=1)
+        return torch.stack([self.after(ids) for ids in read.tolist()]), (read,)
+
+    def after(self, ids):
+        said = " ".join(self.vocabulary[n] for n in ids[1:])
+        probabilities = torch.zeros(len(self.vocabulary))
+        for _, target, log_prob in _BRANCHES[len(ids) - 1]:
+            before, _, word = target.rpartition(" ")
+            if before == said:
+                probabilities[self.vocabulary.index(word)] = torch.tensor(log_prob).exp()
+        probabilities[-1] = 1 - probabilities.sum()
+        assert probabilities[-1] >= 0
+        return probabilities.log()
+
+
+def test_the_tree_of_beams_is_what_beam_search_does():
+    drawn = words(drawings.beams())
+    for steps, branches in enumerate(_BRANCHES, 1):
+        found = beam_search(Tree(), torch.tensor([[3]]), steps, n_beams=2)
+        best = {
+            " ".join(Tree.vocabulary[n] for n in ids): f"{total:.1f}"
+            for ids, total in zip(found.ids[0].tolist(), found.log_probs[0].tolist(), strict=True)
+        }
+        for _, target, log_prob in branches:
+            place = drawn.index(target.split()[-1])
+            word, branch, total, fate = drawn[place : place + 4]
+            del drawn[place : place + 4]
+            assert (word, branch) == (target.split()[-1], f"{log_prob:.1f}".replace("-", "−"))
+            assert fate == ("kept" if target in best else "dropped")
+            if target in best:
+                assert total == best[target].replace("-", "−")
+            assert f"{total}, " in drawings.beams().alt.replace("-", "−") or target.endswith(
+                "<pad>"
+            )
+
+
+def test_what_beams_drop_is_dashed():
+    dashed = [r for r in root(drawings.beams()).iter("rect") if r.get("stroke-dasharray")]
+    assert len(dashed) == words(drawings.beams()).count("dropped") == 4
 
 
 @pytest.mark.rejects
