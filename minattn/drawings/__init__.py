@@ -4,7 +4,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 """
 
 from minattn.drawings.blocks import pre_and_post, transformer
-from minattn.drawings.decoding import beams, growing_cache
+from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -17,6 +17,7 @@ __all__ = [
     "beams",
     "before_and_after",
     "encoder_decoder",
+    "greedy_frames",
     "growing_cache",
     "pre_and_post",
     "soft_lookup",

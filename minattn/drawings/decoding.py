@@ -1,6 +1,8 @@
 """The drawings of decoding: the cache of keys and values, beams, and greedy decoding in frames."""
 
-from minattn.drawing import FONT, Drawing, token_width
+from collections.abc import Sequence
+
+from minattn.drawing import FONT, ROW, Box, Drawing, token_width
 
 _CELL = 13
 _APART = 4  # between the rows that are kept and the new one
@@ -109,3 +111,62 @@ def beams(lit: str | None = None, small: bool = False) -> Drawing:
 
 def _signed(number: float) -> str:
     return f"{number:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def greedy_frames(target: Sequence[str], lit: str | None = None, small: bool = False) -> Drawing:
+    """Draw greedy decoding without a cache, one frame for each token that is written.
+
+    Args:
+        target: the tokens that the decoder writes, at least one. Four make four frames.
+        lit: "read so far", "last row" or "appended", the part that stands out.
+        small: draw it small, to say where the reader is.
+
+    Raises:
+        ValueError: if there are no tokens.
+    """
+    if isinstance(target, str) or not target:
+        raise ValueError(f"target must be a list of at least one token, got {target!r}")
+    read = ["<bos>", *target[:-1]]
+    wide = max(64, *(token_width(word) for word in (*read, *target)))
+    alt = (
+        f"{len(target)} frames, one below the other. In each the decoder reads all tokens so far at "
+        "once and gives one row of logits for each of them. Only the last row is used, the others "
+        "are not: its largest logit is the next token, which is appended, as a dotted arrow shows, "
+        "to what is read in the next frame. "
+        + " ".join(
+            f"Frame {n}: read {' '.join(read[:n])}; the last of {n} rows gives {word}."
+            for n, word in enumerate(target, 1)
+        )
+    )
+    heights = [ROW * n + 40 for n in range(1, len(target) + 1)]
+    d = Drawing(2 * wide + 286, 48 + sum(heights), alt, lit, small)
+    left, top, middle = 24 + wide / 2, 40, wide + 84
+    right = d.width - 6 - wide / 2
+    d.text(24, 12, "read so far", "start", bold=True)
+    d.text(middle + 96, 12, "logits", bold=True)
+    d.text(right, 12, "appended", bold=True)
+    foot = "logits: one row for each token that is read\nthe memory is read as well, and not drawn"
+    d.text(24, sum(heights) + 22, foot, "start")
+    before: Box | None = None
+    for n, word in enumerate(target, 1):
+        ys = [top + ROW * (row + 0.5) for row in range(n)]
+        decoder = d.box(middle, top + ROW * n / 2, "decoder", 72, height=ROW * n)
+        for row, (y, known) in enumerate(zip(ys, read, strict=False), 1):
+            with d.part("read so far"):
+                token = d.token(left, y, known)
+                d.arrow(token, decoder)
+            with d.part(*("last row",) * (row == n)):
+                logits = d.matrix(middle + 96, y, 1, 5, cell=_CELL)
+                d.arrow((decoder.at(1, 0)[0], y), logits)
+                if row < n:
+                    d.text(logits.at(1, 0)[0] + 6, y, "not used", "start")
+        with d.part("appended"):
+            if before is not None:
+                turn = top - 24
+                corners = [(before.at(0.5, 0)[0], turn), (8, turn), (8, ys[-1])]
+                d.arrow(before, token, corners, dotted=True)
+            before = d.token(right, ys[-1], word)
+            d.arrow(logits, before)
+            d.text(middle + 160, ys[-1] - 10, "largest")
+        top += heights[n - 1]
+    return d

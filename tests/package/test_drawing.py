@@ -15,6 +15,7 @@ from minattn.translation import Memory, Translator
 from minattn.vocabulary import SPECIALS
 
 GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
+WRITTEN = ["one", "hundred", "twenty", "<eos>"]
 NAMED = {
     "encoder_decoder": lambda **how: drawings.encoder_decoder(GERMAN, ENGLISH, **how),
     "before_and_after": drawings.before_and_after,
@@ -24,6 +25,7 @@ NAMED = {
     "pre_and_post": drawings.pre_and_post,
     "growing_cache": drawings.growing_cache,
     "beams": drawings.beams,
+    "greedy_frames": lambda **how: drawings.greedy_frames(WRITTEN, **how),
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -33,6 +35,7 @@ PARTS = {
     "pre_and_post": ["pre-norm", "post-norm"],
     "growing_cache": ["query", "new rows", "kept rows"],
     "beams": ["kept", "dropped", "finished"],
+    "greedy_frames": ["read so far", "last row", "appended"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -321,6 +324,36 @@ def test_the_tree_of_beams_is_what_beam_search_does():
 def test_what_beams_drop_is_dashed():
     dashed = [r for r in root(drawings.beams()).iter("rect") if r.get("stroke-dasharray")]
     assert len(dashed) == words(drawings.beams()).count("dropped") == 4
+
+
+def test_each_frame_reads_one_token_more_and_uses_the_last_row():
+    drawing = drawings.greedy_frames(WRITTEN)
+    texts = words(drawing)
+    for n in range(1, 5):
+        place = texts.index("decoder")
+        frame = texts[place : texts.index("largest", place) + 1]
+        tokens = [word for word in frame if word in ("<bos>", *WRITTEN)]
+        assert tokens == ["<bos>", *WRITTEN[: n - 1], WRITTEN[n - 1]]
+        assert frame.count("not used") == n - 1
+        del texts[place : place + len(frame)]
+    rows = [box for box in rectangles(drawing) if box.height == 13]
+    decoders = [box for box in rectangles(drawing) if box.width == 72 and box.height % 28 == 0]
+    assert [box.height / 28 for box in decoders] == [1, 2, 3, 4]
+    assert len(rows) == 1 + 2 + 3 + 4
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_target_may_have_any_length(count):
+    drawing = drawings.greedy_frames(["dreiundzwanzig"] * count)
+    dotted = [p for p in root(drawing).iter("path") if p.get("stroke-dasharray")]
+    assert len(dotted) == count - 1
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("target", [[], "three"])
+def test_no_tokens_are_told(target):
+    with pytest.raises(ValueError, match="target must be a list of at least one token, got"):
+        drawings.greedy_frames(target)
 
 
 @pytest.mark.rejects
