@@ -161,7 +161,7 @@ def in_words(kept: dict[str, Any], *, with_value: bool) -> str:
     return f"{value}; {runs}; bar: {bar}" if with_value else f"{bar}; {runs}"
 
 
-def figure(value: float) -> str:
+def figure(value: float | int) -> str:
     """Write a measured number: whole ones and large ones without a fraction, others to three digits."""
     if abs(value) >= 1000 or (abs(value) >= 1 and float(value).is_integer()):
         return f"{value:,.0f}"

@@ -11,7 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import NamedTuple
 
-Point = tuple[float, float]
+Point = tuple[float | int, float | int]
 
 FONT = 13
 """Height of the letters; a drawing 420 wide still has letters of 10 pixels on a phone."""
@@ -29,12 +29,12 @@ _SUBSCRIPT = re.compile(r"_(\{[^}]*\}|.)")
 class Box(NamedTuple):
     """A rectangle in a drawing, where arrows may begin and end."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    left: float | int
+    top: float | int
+    width: float | int
+    height: float | int
 
-    def at(self, x: float, y: float) -> Point:
+    def at(self, x: float | int, y: float | int) -> Point:
         """Return a point by its share of the width and the height: ``at(0.5, 1)`` is the middle of the foot."""
         return self.left + x * self.width, self.top + y * self.height
 
@@ -56,7 +56,12 @@ class Drawing:
     """
 
     def __init__(
-        self, width: float, height: float, alt: str, lit: str | None = None, small: bool = False
+        self,
+        width: float | int,
+        height: float | int,
+        alt: str,
+        lit: str | None = None,
+        small: bool = False,
     ) -> None:
         if not (width > 0 and height > 0):
             raise ValueError(f"width and height must be above 0, got {width} and {height}")
@@ -87,7 +92,7 @@ class Drawing:
         self._within = ()
 
     def text(
-        self, x: float, y: float, text: str, anchor: str = "middle", bold: bool = False
+        self, x: float | int, y: float | int, text: str, anchor: str = "middle", bold: bool = False
     ) -> None:
         """Write a text; y is the middle of its first line, and x its middle, or its start or end as ``anchor`` says."""
         lines = [_pieces(line) for line in text.split("\n")]
@@ -96,12 +101,12 @@ class Drawing:
 
     def box(
         self,
-        x: float,
-        y: float,
+        x: float | int,
+        y: float | int,
         text: str,
-        width: float = 44,
+        width: float | int = 44,
         dashed: bool = False,
-        height: float = 0,
+        height: float | int = 0,
     ) -> Box:
         """Draw something that computes or holds a vector, centred on x and y, at least as high as its text."""
         lines = text.split("\n")
@@ -112,14 +117,20 @@ class Drawing:
         self.text(x, y - (len(lines) - 1) * (FONT + 4) / 2, text)
         return box
 
-    def token(self, x: float, y: float, word: str, dashed: bool = False) -> Box:
+    def token(self, x: float | int, y: float | int, word: str, dashed: bool = False) -> Box:
         """Draw a token, centred on x and y: rounded, and as wide as the word, which is taken as it is."""
         box = self._rect(x, y, token_width(word), ROW - 4, ROW / 2 - 2, dashed)
         self._write(x, y, [(word, False)])
         return box
 
     def matrix(
-        self, x: float, y: float, rows: int, columns: int, label: str = "", cell: float = 13
+        self,
+        x: float | int,
+        y: float | int,
+        rows: int,
+        columns: int,
+        label: str = "",
+        cell: float | int = 13,
     ) -> Box:
         """Draw a matrix to scale, centred on x and y, with a label below it: its name, its shape."""
         for name, number in (("rows", rows), ("columns", columns)):
@@ -205,7 +216,13 @@ class Drawing:
         return f"Drawing: {self.alt}"
 
     def _rect(
-        self, x: float, y: float, width: float, height: float, radius: float, dashed: bool = False
+        self,
+        x: float | int,
+        y: float | int,
+        width: float | int,
+        height: float | int,
+        radius: float | int,
+        dashed: bool = False,
     ) -> Box:
         box = Box(x - width / 2, y - height / 2, width, height)
         self._check_inside("a box", *box[:2], *box.at(1, 1))
@@ -221,8 +238,8 @@ class Drawing:
 
     def _write(
         self,
-        x: float,
-        y: float,
+        x: float | int,
+        y: float | int,
         pieces: Sequence[tuple[str, bool]],
         anchor: str = "middle",
         bold: bool = False,
@@ -243,7 +260,12 @@ class Drawing:
         )
 
     def _check_inside(
-        self, what: str, left: float, top: float, right: float, bottom: float
+        self,
+        what: str,
+        left: float | int,
+        top: float | int,
+        right: float | int,
+        bottom: float | int,
     ) -> None:
         if left < 0 or top < 0 or right > self.width or bottom > self.height:
             raise ValueError(
@@ -252,12 +274,12 @@ class Drawing:
             )
 
 
-def token_width(word: str) -> float:
+def token_width(word: str) -> float | int:
     """Return how wide the box of a token is."""
     return _width([(word, False)]) + 14
 
 
-def _n(number: float) -> str:
+def _n(number: float | int) -> str:
     """Write a number with one digit after the point at most, the same on every machine."""
     return f"{round(number, 1) + 0.0:g}"
 
@@ -266,7 +288,7 @@ def _points(points: Sequence[Point]) -> str:
     return "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
 
 
-def _length(a: Point, b: Point) -> float:
+def _length(a: Point, b: Point) -> float | int:
     return float(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5)
 
 
@@ -292,7 +314,7 @@ def _spans(pieces: Sequence[tuple[str, bool]]) -> str:
     return written
 
 
-def _width(pieces: Sequence[tuple[str, bool]]) -> float:
+def _width(pieces: Sequence[tuple[str, bool]]) -> float | int:
     """Estimate the width of a line, on the safe side: the reader's font is not known, and what is lit is bold."""
     ems = {**dict.fromkeys("iljtfrI.,:;|()[]' ", 0.43), **dict.fromkeys("mwMW", 1.0)}
     return sum(
@@ -302,7 +324,7 @@ def _width(pieces: Sequence[tuple[str, bool]]) -> float:
     )
 
 
-def _check_room(pieces: Sequence[tuple[str, bool]], width: float) -> None:
+def _check_room(pieces: Sequence[tuple[str, bool]], width: float | int) -> None:
     wide = _width(pieces)
     if wide > width:
         text = "".join(piece for piece, _ in pieces)

@@ -54,7 +54,12 @@ def transformer(lit: str | None = None, small: bool = False) -> Drawing:
 
 
 def _stack(
-    d: Drawing, part: str, x: float, stream: float, sublayers: tuple[str, ...], below: Box
+    d: Drawing,
+    part: str,
+    x: float | int,
+    stream: float | int,
+    sublayers: tuple[str, ...],
+    below: Box,
 ) -> tuple[Box, list[Box]]:
     """Draw one block from its foot to the last norm above; return this norm, and the sub-layers."""
     foot = y = below.top - 14

@@ -42,7 +42,7 @@ def growing_cache(lit: str | None = None, small: bool = False) -> Drawing:
     return d
 
 
-def _grown(d: Drawing, x: float, top: float, step: int) -> None:
+def _grown(d: Drawing, x: float | int, top: float | int, step: int) -> None:
     """Draw the rows of one step: the new one below those of the steps before, which come from the left."""
     kept = (step - 1) * _CELL
     y = top + kept + _CELL / 2 + (_APART if kept else 0)
@@ -109,7 +109,7 @@ def beams(lit: str | None = None, small: bool = False) -> Drawing:
     return d
 
 
-def _signed(number: float) -> str:
+def _signed(number: float | int) -> str:
     return f"{number:.1f}".replace("-", "\N{MINUS SIGN}")
 
 

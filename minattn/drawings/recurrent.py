@@ -68,7 +68,7 @@ def _chain(d: Drawing, boxes: Sequence[Box]) -> None:
 
 
 def _decoder(
-    d: Drawing, first: Box, read: Sequence[str], target: Sequence[str], step: float
+    d: Drawing, first: Box, read: Sequence[str], target: Sequence[str], step: float | int
 ) -> list[Box]:
     """Draw the steps after the first state: what is read below, what is written above."""
     places = [130 + step * n for n in range(len(target))]
@@ -132,7 +132,7 @@ def before_and_after(lit: str | None = None, small: bool = False) -> Drawing:
     return d
 
 
-def _recurrence(d: Drawing, y: float) -> tuple[Box, Box, Box, Box]:
+def _recurrence(d: Drawing, y: float | int) -> tuple[Box, Box, Box, Box]:
     state, step = d.box(47, y, "s_{t-1}"), d.box(160, y, "step", 50)
     after, word = d.box(258, y, "s_t"), d.box(370, y, "word\nwritten", 66)
     below = d.box(160, y + 52, "word before", 96, dashed=True)
@@ -140,7 +140,7 @@ def _recurrence(d: Drawing, y: float) -> tuple[Box, Box, Box, Box]:
     return state, step, after, word
 
 
-def _attention(d: Drawing, x: float, y: float) -> Box:
+def _attention(d: Drawing, x: float | int, y: float | int) -> Box:
     attention = d.box(x, y, "attention", 78)
     for number, name in enumerate(("h_1", "...", "h_n")):
         place = x + 28 * (number - 1)
@@ -186,7 +186,7 @@ def alone_and_taught(lit: str | None = None, small: bool = False) -> Drawing:
     return d
 
 
-def _filled(d: Drawing, x: float, y: float, at_once: bool) -> None:
+def _filled(d: Drawing, x: float | int, y: float | int, at_once: bool) -> None:
     rows, gap = (3, 0) if at_once else (1, 22)
     frames = [d.matrix(x, y + gap * n, rows, 4, cell=16) for n in ((0,) if at_once else (-1, 0, 1))]
     for number, frame in enumerate(frames, 1):

@@ -81,7 +81,7 @@ _HARD = 40.0
 
 
 def _chosen(
-    back: Callable[[int], Tensor], average: Callable[[int], Tensor], scale: float = _HARD
+    back: Callable[[int], Tensor], average: Callable[[int], Tensor], scale: float | int = _HARD
 ) -> Answer:
     """Make an answer whose queries and keys have these scores, times a number."""
     return lambda n, what: (scale * (back(n) if what == BACK else average(n)), torch.eye(n))
@@ -126,7 +126,7 @@ def _with_self(chosen: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
     return lambda n: torch.maximum(chosen(n), torch.eye(n))
 
 
-def _on_a_circle(per_turn: float, scale: float = 2000.0) -> Answer:
+def _on_a_circle(per_turn: float | int, scale: float | int = 2000.0) -> Answer:
     """Make an answer that puts positions on a circle, some of them to a turn."""
 
     def answer(n: int, what: str) -> tuple[Tensor, Tensor]:
@@ -149,7 +149,7 @@ def _soft_for(*cases: Case) -> Answer:
     )
 
 
-def _weights_with(number: float) -> Answer:
+def _weights_with(number: float | int) -> Answer:
     """Make an answer with a number where a score should be very small, or very large."""
     return lambda n, what: (
         torch.where(_wanted_keys(n, what) > 0, max(number, 0.0), min(number, 0.0)),
@@ -157,7 +157,7 @@ def _weights_with(number: float) -> Answer:
     )
 
 
-def _swapped(scale: float) -> Answer:
+def _swapped(scale: float | int) -> Answer:
     return lambda n, what: (torch.eye(n), scale * _wanted_keys(n, what))
 
 
