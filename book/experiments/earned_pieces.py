@@ -41,7 +41,10 @@ ARMS: dict[str, dict[str, Any]] = {
     f"{task}, {step}": {"task": task, **settings}
     for task in STEPS
     for step, settings in LADDER.items()
-} | {"hops, all but norm": {"task": "hops", "without": ("no norm",), "n_heads": 4}}
+} | {
+    "hops, all but norm": {"task": "hops", "without": PIECES[2:], "n_heads": 4},
+    "hops, all but second block": {"task": "hops", "n_layers": 1, "n_heads": 4},
+}
 
 
 def hops(n_train: int = 20_000, n_held_out: int = 500, seed: int = DATA_SEED) -> Task:
