@@ -2,7 +2,8 @@
 
 The task: eight letters stand in a ring, and every letter says how far to hop to the right, a by 0 and h by 7. The
 answer for each place is the letter on which one lands. Where to look depends on what stands in a place, so one
-look cannot do; and a place and a distance round a ring have to be added.
+look cannot do, but one in the encoder and one in the decoder can. And a place and a distance round a ring have to
+be added.
 
 Task, depth, order and learning rate were chosen on data drawn with seed 0. What is measured is drawn with seed 1.
 """
@@ -44,6 +45,12 @@ ARMS: dict[str, dict[str, Any]] = {
 } | {
     "hops, all but norm": {"task": "hops", "without": PIECES[2:], "n_heads": 4},
     "hops, all but second block": {"task": "hops", "n_layers": 1, "n_heads": 4},
+    "hops, all but norm and second block": {
+        "task": "hops",
+        "without": PIECES[2:],
+        "n_layers": 1,
+        "n_heads": 4,
+    },
 }
 
 
