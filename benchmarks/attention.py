@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.harness import Case, Effort, Goal, assert_equal, compare, peak_memory, report
-from minattn.blockwise import blockwise_attend
+from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import fused_attend
 from minattn.masks import Causal, Mask, Padding
 

@@ -25,7 +25,7 @@ MODELS = {
     "multiplicative attention": ("2015", "02_soft_attention", "Multiplicative attention"),
     "three projections": ("2017", "03_queries_keys_values", "Scaled dot product, projected"),
     "Transformer": ("2017", "06_transformer", "Transformer"),
-    "Transformer, chapter 7": ("2017", "07_training_and_decoding", "Transformer, with a recipe"),
+    "Transformer, chapter 7": ("2017", "07_training", "Transformer, with a recipe"),
 }
 
 

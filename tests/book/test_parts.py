@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from book.tools import contents
-from book.tools.layers import layers
+from book.tools.layers import WAITING, layers
 from tests.book.cells import code_of
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,8 @@ def home(name):
     first, *rest = name.split(".")
     if first == "exercises" and rest and rest[0] in folders():
         return folders()[rest[0]], f"exercises.{rest[0]}"
+    if name in WAITING:
+        return "waiting", name
     if first in SUPPORT or first in GROUND:
         return "support" if first in SUPPORT else "ground", first
     around = [".".join([first, *rest[:n]]) for n in range(len(rest), -1, -1)]
@@ -100,6 +102,12 @@ def test_every_module_belongs_to_one_chapter_or_to_the_ground_floor_or_to_suppor
     assert sorted(brought) == sorted(set(brought) - set(SUPPORT))
     assert set(brought) <= set(FILES)
     assert [name for name in FILES if home(name) is None] == []
+
+
+def test_a_module_waits_only_for_a_chapter_that_is_still_to_come():
+    numbers = {chapter.number for chapter in CHAPTERS.values()}
+    assert set(WAITING) <= set(FILES)
+    assert numbers.isdisjoint(WAITING.values())
 
 
 def test_the_face_of_a_part_imports_nothing():

@@ -90,7 +90,7 @@ from minattn.exercises import EXERCISES, check
 def loaded():
     return [name for name in sys.modules if re.match(r"minattn\.exercises\.\w+\.", name)]
 
-assert len(EXERCISES) > 40 and list(EXERCISES)[0] == "0.1" and "7.9" in EXERCISES
+assert len(EXERCISES) > 40 and list(EXERCISES)[0] == "0.1" and "9.4" in EXERCISES
 assert not loaded(), loaded()
 check("0.1", lambda a, b: a[:, None] - b)
 assert loaded() == ["minattn.exercises.ten_minute_check.ex0_1_table_from_two_lists"], loaded()

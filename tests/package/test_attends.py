@@ -27,7 +27,7 @@ from minattn.alignment import (
     weighted_sum,
     with_temperature,
 )
-from minattn.blockwise import blockwise_attend
+from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import attend, fused_attend, numpy_attend, numpy_attend_backward
 from minattn.masks import Causal, Padding, Window, from_sdpa, to_bool, to_multihead
 from minattn.multihead import MultiHeadAttention, split_heads

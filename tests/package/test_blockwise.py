@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from minattn.alignment import attention_weights
-from minattn.blockwise import blockwise_attend
+from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import attend
 from minattn.masks import Causal, MaskDescription, Padding, Window
 from minattn.multihead import MultiHeadAttention

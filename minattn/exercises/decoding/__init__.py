@@ -1,1 +1,1 @@
-"""The exercises of chapter 7, decoding: one step of a search, length, chance, a cache, and a task of one's own."""
+"""The exercises of chapter 8: the score of a sentence, chance, beam search with its parts, and a cache."""

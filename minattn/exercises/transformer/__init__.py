@@ -1,1 +1,1 @@
-"""The exercises of chapter 6: the parts of a Transformer, a part that does not learn, and the whole of it."""
+"""The exercises of chapter 6: the parts of a Transformer, a decoder that sees the future, and the whole of it."""

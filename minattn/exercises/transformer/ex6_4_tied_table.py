@@ -1,4 +1,4 @@
-"""Exercise 6.3: one table to read and to write."""
+"""Exercise 6.4: one table to read and to write."""
 
 import math
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def _show_tied(ids: Tensor, table: Tensor, positions: Tensor, blocks: Map) -> st
 
 
 EXERCISE = Exercise(
-    number="6.3",
+    number="6.4",
     title="One table to read and to write",
     solution=tied,
     cases=_tied_cases,

@@ -1,4 +1,4 @@
-"""Exercise 6.7: find the bug: a part that does not learn."""
+"""Exercise 7.4: find the bug: a part that does not learn."""
 
 from collections.abc import Callable
 from functools import partial
@@ -185,7 +185,7 @@ def _silent_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="6.7",
+    number="7.4",
     title="Find the bug: a part that does not learn",
     solution=silent_parameters,
     cases=_silent_cases,

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from minattn.exercises.decoding.ex7_6_length_penalty import EXERCISE
+from minattn.exercises.decoding.ex8_4_length_penalty import EXERCISE
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from minattn.exercises.decoding.date_tasks import make_dates
-from minattn.exercises.decoding.ex7_9_dates import EXERCISE
+from minattn.exercises.real_sentences.date_tasks import make_dates
+from minattn.exercises.real_sentences.ex9_4_dates import EXERCISE
 from minattn.exercises.judging import judge
 from minattn.tasks import Example, Task
 from minattn.vocabulary import Vocabulary

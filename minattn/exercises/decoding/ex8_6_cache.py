@@ -1,4 +1,4 @@
-"""Exercise 7.8: the cache."""
+"""Exercise 8.6: the cache."""
 
 import copy
 import math
@@ -106,7 +106,7 @@ def _cache_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.8",
+    number="8.6",
     title="The cache",
     solution=attend_with_cache,
     cases=_cache_cases,

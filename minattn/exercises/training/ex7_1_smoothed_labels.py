@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minattn.exercises.exercise import Case, Exercise, Law, Mistake, numbers
-from minattn.exercises.recipe.padded_targets import padded_targets
-from minattn.exercises.recipe.underflow import UNDERFLOWING
+from minattn.exercises.training.padded_targets import padded_targets
+from minattn.exercises.training.underflow import UNDERFLOWING
 from minattn.vocabulary import EOS, PAD
 
 

@@ -1,4 +1,4 @@
-"""Exercise 7.9: dates in words, in your language."""
+"""Exercise 9.4: dates in words, in your language."""
 
 import random
 import re
@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
-from minattn.exercises.decoding.date_findings import look_into, say_where
-from minattn.exercises.decoding.date_tasks import (
+from minattn.exercises.real_sentences.date_findings import look_into, say_where
+from minattn.exercises.real_sentences.date_tasks import (
     Days,
     babel_dates,
     cut_after,
@@ -124,7 +124,7 @@ def _by_spaces(day: date, locale: str) -> tuple[str, ...]:
 
 
 EXERCISE = Exercise(
-    number="7.9",
+    number="9.4",
     title="Dates in words, in your language",
     solution=make_dates,
     cases=_date_cases,

@@ -1,4 +1,4 @@
-"""Exercise 7.4: cut by the pieces that were learned first."""
+"""Exercise 9.2: cut by the pieces that were learned first."""
 
 import math
 from collections import Counter
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from minattn.exercises.exercise import Answer, Case, Exercise, Law, Mistake
-from minattn.exercises.recipe.joining import (
+from minattn.exercises.real_sentences.joining import (
     Join,
     Merge,
     join_all_but_the_tail,
@@ -206,7 +206,7 @@ def _cut_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.4",
+    number="9.2",
     title="Cut by the pieces that were learned first",
     solution=cut_word,
     cases=_cut_cases,

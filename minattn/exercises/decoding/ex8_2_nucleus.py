@@ -1,4 +1,4 @@
-"""Exercise 7.7: temperature, and the nucleus."""
+"""Exercise 8.2: temperature, and the nucleus."""
 
 import math
 from collections.abc import Callable
@@ -149,7 +149,7 @@ def _nucleus_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.7",
+    number="8.2",
     title="Temperature, and the nucleus",
     solution=next_token_probabilities,
     cases=_nucleus_cases,

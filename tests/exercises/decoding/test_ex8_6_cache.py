@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minattn.exercises.decoding.ex7_8_cache import EXERCISE
+from minattn.exercises.decoding.ex8_6_cache import EXERCISE
 from minattn.exercises.judging import judge
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.

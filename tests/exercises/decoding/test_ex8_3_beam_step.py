@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from minattn.exercises.decoding.ex7_5_beam_step import EXERCISE
+from minattn.exercises.decoding.ex8_3_beam_step import EXERCISE
 from minattn.exercises.judging import judge
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.

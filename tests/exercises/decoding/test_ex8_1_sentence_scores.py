@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from minattn.exercises.recipe.ex7_3_sentence_scores import EXERCISE
+from minattn.exercises.decoding.ex8_1_sentence_scores import EXERCISE
 from minattn.vocabulary import PAD
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.

@@ -3,7 +3,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from minattn.exercises.decoding.ex7_7_nucleus import EXERCISE, next_token_probabilities
+from minattn.exercises.decoding.ex8_2_nucleus import EXERCISE, next_token_probabilities
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 

@@ -1,4 +1,4 @@
-"""Exercise 7.3: what does padding cost the score?"""
+"""Exercise 8.1: what does padding cost the score?"""
 
 import math
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minattn.exercises.exercise import Answer, Case, Exercise, Law, Mistake, numbers
-from minattn.exercises.recipe.padded_targets import padded_targets
-from minattn.exercises.recipe.underflow import UNDERFLOWING
+from minattn.exercises.training.padded_targets import padded_targets
+from minattn.exercises.training.underflow import UNDERFLOWING
 from minattn.vocabulary import EOS, PAD
 
 
@@ -59,7 +59,7 @@ def _score_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.3",
+    number="8.1",
     title="What does padding cost the score?",
     solution=sentence_scores,
     cases=_score_cases,

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from minattn.exercises.transformer.ex6_7_silent_parts import (
+from minattn.exercises.training.ex7_4_silent_parts import (
     DETACHED,
     EXERCISE,
     LEFT_OVER,

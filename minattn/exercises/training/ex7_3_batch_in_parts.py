@@ -1,4 +1,4 @@
-"""Exercise 7.2: a large batch in small parts."""
+"""Exercise 7.3: a large batch in small parts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -199,7 +199,7 @@ def _show_parts(w: Tensor, parts: Sequence[Part], mean_loss: MeanLoss, clip: flo
 
 
 EXERCISE = Exercise(
-    number="7.2",
+    number="7.3",
     title="A large batch in small parts",
     solution=accumulated_gradient,
     cases=_parts_cases,

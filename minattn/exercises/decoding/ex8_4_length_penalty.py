@@ -1,4 +1,4 @@
-"""Exercise 7.6: the length penalty."""
+"""Exercise 8.4: the length penalty."""
 
 from collections.abc import Callable, Sequence
 
@@ -68,7 +68,7 @@ def _penalty_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.6",
+    number="8.4",
     title="The length penalty",
     solution=rank_hypotheses,
     cases=_penalty_cases,

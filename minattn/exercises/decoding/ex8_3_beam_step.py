@@ -1,4 +1,4 @@
-"""Exercise 7.5: one step of a beam search."""
+"""Exercise 8.3: one step of a beam search."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -148,7 +148,7 @@ def _beam_step_cases() -> list[Case]:
 
 
 EXERCISE = Exercise(
-    number="7.5",
+    number="8.3",
     title="One step of a beam search",
     solution=beam_step,
     cases=_beam_step_cases,

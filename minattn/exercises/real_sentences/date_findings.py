@@ -8,7 +8,7 @@ from datetime import date
 from functools import cache, partial
 from typing import Any
 
-from minattn.exercises.decoding.date_tasks import FIRST_DAY, LAST_DAY, Days, written
+from minattn.exercises.real_sentences.date_tasks import FIRST_DAY, LAST_DAY, Days, written
 from minattn.exercises.exercise import Answer, Case
 from minattn.tasks.base import Example, Task
 from minattn.training import seeded

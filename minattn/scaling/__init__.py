@@ -1,0 +1,1 @@
+"""What makes attention cheap: attention block by block. Its chapter is still to come."""
