@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.harness import Case, Effort, Goal, assert_equal, compare, peak_memory, report
-from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import fused_attend
 from minattn.masks import Causal, Mask, Padding
+from minattn.scaling.blockwise import blockwise_attend
 
 HEADS, D_HEAD = 8, 64
 LENGTHS = (128, 256, 512, 1024, 2048, 4096)

@@ -27,7 +27,6 @@ from minattn.alignment import (
     weighted_sum,
     with_temperature,
 )
-from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import attend, fused_attend, numpy_attend, numpy_attend_backward
 from minattn.masks import Causal, Padding, Window, from_sdpa, to_bool, to_multihead
 from minattn.multihead import MultiHeadAttention, split_heads
@@ -42,6 +41,7 @@ from minattn.positions import (
     with_rotary,
 )
 from minattn.recurrent import FinalStates, final_state
+from minattn.scaling.blockwise import blockwise_attend
 from minattn.self_attention import InPlaceTranslator, LanguageModel, SelfAttentionStack
 from minattn.transformer import TransformerTranslator
 from tests.package.strategies import ROUNDING, built, dot_attention, gaussian_attention, normal

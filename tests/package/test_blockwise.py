@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, bmm_flop
 
 from minattn.alignment import attention_weights
-from minattn.scaling.blockwise import blockwise_attend
 from minattn.dot_product import attend
 from minattn.masks import Causal, MaskDescription, Padding, Window
 from minattn.multihead import MultiHeadAttention
+from minattn.scaling.blockwise import blockwise_attend
 from tests.package.strategies import ROUNDING, built, normal, spelt_out
 
 # Distinct primes, as in the tests of attend: batch, heads, queries, keys, d_k, d_v.

@@ -8,8 +8,8 @@ from datetime import date
 from functools import cache, partial
 from typing import Any
 
-from minattn.exercises.real_sentences.date_tasks import FIRST_DAY, LAST_DAY, Days, written
 from minattn.exercises.exercise import Answer, Case
+from minattn.exercises.real_sentences.date_tasks import FIRST_DAY, LAST_DAY, Days, written
 from minattn.tasks.base import Example, Task
 from minattn.training import seeded
 from minattn.vocabulary import SPECIALS

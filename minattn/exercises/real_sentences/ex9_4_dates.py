@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+from minattn.exercises.exercise import Case, Exercise, Mistake
 from minattn.exercises.real_sentences.date_findings import look_into, say_where
 from minattn.exercises.real_sentences.date_tasks import (
     Days,
@@ -21,7 +22,6 @@ from minattn.exercises.real_sentences.date_tasks import (
     words_of,
     written,
 )
-from minattn.exercises.exercise import Case, Exercise, Mistake
 from minattn.tasks.base import Example, Task
 from minattn.vocabulary import SPECIALS, Vocabulary
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from minattn.exercises.judging import judge
 from minattn.exercises.real_sentences.date_tasks import make_dates
 from minattn.exercises.real_sentences.ex9_4_dates import EXERCISE
-from minattn.exercises.judging import judge
 from minattn.tasks import Example, Task
 from minattn.vocabulary import Vocabulary
 

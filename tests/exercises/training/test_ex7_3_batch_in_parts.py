@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minattn.exercises.training.ex7_3_batch_in_parts import EXERCISE, MeanLoss
 from minattn.exercises.telling import describe
+from minattn.exercises.training.ex7_3_batch_in_parts import EXERCISE, MeanLoss
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.
 

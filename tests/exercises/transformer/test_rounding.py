@@ -6,7 +6,7 @@ import torch
 from minattn.exercises import EXERCISES
 
 
-@pytest.mark.parametrize("number", ["6.1", "6.2", "6.3", "6.5", "6.8"])
+@pytest.mark.parametrize("number", ["6.1", "6.2", "6.4", "6.5", "6.8"])
 def test_mistakes_are_told_apart_by_more_than_rounding(number):
     exercise = EXERCISES[number]
     cases = exercise.cases()
