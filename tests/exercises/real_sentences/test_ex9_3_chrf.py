@@ -1,0 +1,2 @@
+OTHER_WAYS=[]
+NEAR_MISSES=[]
