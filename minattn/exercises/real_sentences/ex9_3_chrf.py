@@ -23,6 +23,7 @@ from minattn.exercises.real_sentences.chrf_ways import (
     runs_of_words,
     runs_with_a_tail,
     score,
+    summed,
     unclipped,
     unclipped_by_one,
     unguarded,
@@ -182,6 +183,12 @@ EXERCISE = Exercise(
             averaged(pooled),
             "You add up the runs of all orders and divide once. Then a text has more short runs than long "
             "ones, and these weigh more. Divide for each order, and average the fractions.",
+        ),
+        Mistake(
+            "summed",
+            averaged(summed),
+            "You add up precision and recall over the orders, and do not divide by their number. So the "
+            "result may be above 100. Take the mean of each before you compute F.",
         ),
         Mistake(
             "f_of_each_order",
