@@ -72,7 +72,7 @@ def is_bool(x: Any) -> bool:
 
 def is_data(x: Any) -> bool:
     """Tell whether something given to an answer can be compared with what it was before."""
-    return is_array(x) or isinstance(x, int | float | str | list | tuple)
+    return is_array(x) or isinstance(x, int | float | str | list | tuple | dict)
 
 
 def is_number(x: Any) -> bool:

@@ -272,6 +272,8 @@ def spoil(given):
         given.train(not given.training)
     elif isinstance(given, list):
         given.append(0)
+    elif isinstance(given, dict):
+        given["new"] = 0
     else:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Ways to join a pair of pieces wherever it stands, for exercise 7.4."""
+"""Ways to join a pair of pieces wherever it stands, for exercises 9.1 and 9.2."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
