@@ -5,6 +5,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 
 from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
+from minattn.drawings.pieces import merging
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -19,6 +20,7 @@ __all__ = [
     "encoder_decoder",
     "greedy_frames",
     "growing_cache",
+    "merging",
     "pre_and_post",
     "soft_lookup",
     "transformer",

@@ -10,12 +10,14 @@ from minattn.decoding import beam_search
 from minattn.drawing import Box, Drawing
 from minattn.drawings.decoding import _BRANCHES
 from minattn.multihead import MultiHeadAttention
+from minattn.subwords import Subwords
 from minattn.transformer import FeedForward, Residual, TransformerTranslator
 from minattn.translation import Memory, Translator
 from minattn.vocabulary import SPECIALS
 
 GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
 WRITTEN = ["one", "hundred", "twenty", "<eos>"]
+MERGES = [("t", "e"), ("i", "te"), ("e", "ite"), ("ite", "l"), ("t", "itel")]
 NAMED = {
     "encoder_decoder": lambda **how: drawings.encoder_decoder(GERMAN, ENGLISH, **how),
     "before_and_after": drawings.before_and_after,
@@ -26,6 +28,7 @@ NAMED = {
     "growing_cache": drawings.growing_cache,
     "beams": drawings.beams,
     "greedy_frames": lambda **how: drawings.greedy_frames(WRITTEN, **how),
+    "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -36,6 +39,7 @@ PARTS = {
     "growing_cache": ["query", "new rows", "kept rows"],
     "beams": ["kept", "dropped", "finished"],
     "greedy_frames": ["read so far", "last row", "appended"],
+    "merging": ["letters", "merges", "pieces"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -431,7 +435,46 @@ def test_what_belongs_to_two_parts_is_lit_with_either():
         assert 'class="lit"' in drawing.svg()
 
 
+@pytest.mark.parametrize(
+    ("word", "merges"),
+    [
+        ("▁Seitentitel", MERGES),
+        ("▁weiter", MERGES),
+        ("itete", MERGES),
+        ("banana", [("n", "a"), ("a", "na"), ("a", "n"), ("b", "an")]),
+    ],
+)
+def test_a_word_is_joined_as_the_package_cuts_it(word, merges):
+    drawing = drawings.merging(word, merges)
+    shown, text = words(drawing), Subwords(tuple("▁Seitnlwrab"), tuple(merges))
+    assert shown[1 : 1 + len(word)] == list(word)
+    assert shown[shown.index("pieces") + 1 :] == text._cut(word)
+    used = [shown.index(name) for name in shown if re.match(r"\d\. ", name)]
+    assert used == sorted(used)
+    made = len(word) - len(text._cut(word))  # each merge makes one piece less
+    assert len(tips(drawing)) == 2 * made + len(text._cut(word))
+
+
+def test_a_merge_has_the_number_of_its_place_in_the_list():
+    shown = words(drawings.merging("▁weiter", MERGES))
+    assert [word for word in shown if re.match(r"\d", word)] == [
+        "1. t + e",
+        "2. i + te",
+        "3. e + ite",
+    ]
+
+
+def test_each_piece_stands_below_its_letters():
+    drawing = drawings.merging("itete", MERGES)
+    *letters, te, other, ite, first, second = (box.at(0.5, 0)[0] for box in rectangles(drawing))
+    assert te == pytest.approx(sum(letters[1:3]) / 2, abs=0.2)
+    assert other == pytest.approx(sum(letters[3:]) / 2, abs=0.2)
+    assert ite == first == pytest.approx(letters[1], abs=0.2)
+    assert second == other
+
+
 REJECTED = {
+    "a merge must be found in 'xyz', got": lambda d: drawings.merging("xyz", MERGES),
     "width and height must be above 0, got 0 and 100": lambda d: Drawing(0, 100, "x"),
     "alt must say what is to be seen, got ' '": lambda d: Drawing(9, 9, " "),
     "lit must name a part, got None": lambda d: Drawing(9, 9, "x", small=True),
