@@ -23,6 +23,10 @@ def _never(beams: Beams) -> bool:
     return False
 
 
+def _mean_with_bos(way: Way) -> float:
+    return way.total / len(way.ids)
+
+
 def _ended_first(beams: Beams, n: int) -> object:
     return plain(sorted(beams, key=lambda way: not way.ended))
 
@@ -57,6 +61,11 @@ WORTH: Sequence[Mistake] = [
             ),
             searched(give=lambda beams, n: plain(sorted(beams, key=lambda way: -way.mean))),
             searched(give=lambda beams, n: [(way.ids[1:], way.mean) for way in beams]),
+            searched(keep=ranked_by(_mean_with_bos)),
+            searched(
+                keep=ranked_by(_mean_with_bos),
+                give=lambda beams, n: [(way.ids[1:], _mean_with_bos(way)) for way in beams],
+            ),
         ],
     ),
     Mistake(

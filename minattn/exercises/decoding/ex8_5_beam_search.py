@@ -131,11 +131,12 @@ _RETURNED: Sequence[Mistake] = [
         "The search is right, but EOS is missing in the ids. The model has said it, and the total pays for it. It "
         "also tells which targets have ended and which were cut.",
         also=[
+            searched(give=lambda beams, n: [(way.ids[1:-1], way.total) for way in beams]),
             searched(
                 give=lambda beams, n: [
                     ([i for i in way.ids if i != EOS], way.total) for way in beams
                 ]
-            )
+            ),
         ],
     ),
     Mistake(

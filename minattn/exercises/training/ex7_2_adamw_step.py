@@ -87,6 +87,10 @@ _CORRECTION: Sequence[Mistake] = [
         stepped(back=lambda w, new, corrected: (w, *corrected)),
         "You return the corrected means. The next step would go on from them and correct them again. Keep m "
         "and v as they are, and use corrected copies for the step alone.",
+        also=[
+            stepped(back=lambda w, new, corrected: (w, corrected[0], new[1])),
+            stepped(back=lambda w, new, corrected: (w, new[0], corrected[1])),
+        ],
     ),
 ]
 
