@@ -11,6 +11,7 @@ from minattn.drawings.recurrent import (
     encoder_decoder,
     soft_lookup,
 )
+from minattn.drawings.training import training_step
 
 __all__ = [
     "alone_and_taught",
@@ -21,5 +22,6 @@ __all__ = [
     "growing_cache",
     "pre_and_post",
     "soft_lookup",
+    "training_step",
     "transformer",
 ]
