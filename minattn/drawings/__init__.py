@@ -12,6 +12,7 @@ from minattn.drawings.recurrent import (
     encoder_decoder,
     soft_lookup,
 )
+from minattn.drawings.training import training_step
 
 __all__ = [
     "alone_and_taught",
@@ -23,5 +24,6 @@ __all__ = [
     "merging",
     "pre_and_post",
     "soft_lookup",
+    "training_step",
     "transformer",
 ]

@@ -29,6 +29,7 @@ NAMED = {
     "beams": drawings.beams,
     "greedy_frames": lambda **how: drawings.greedy_frames(WRITTEN, **how),
     "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
+    "training_step": drawings.training_step,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -40,6 +41,7 @@ PARTS = {
     "beams": ["kept", "dropped", "finished"],
     "greedy_frames": ["read so far", "last row", "appended"],
     "merging": ["letters", "merges", "pieces"],
+    "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -258,6 +260,19 @@ def test_what_is_written_as_the_result_is_what_a_residual_makes(place):
 def test_both_ways_around_a_sub_layer_are_numbered():
     numbered = [word for word in words(drawings.pre_and_post()) if word.isdecimal()]
     assert numbered == [*"123123"]
+
+
+def test_a_step_of_training_goes_round_in_the_order_of_time():
+    drawn = words(drawings.training_step())
+    assert [word for word in drawn if word.isdecimal()] == [*"1234567"]
+    boxes = ["batch", "model:", "logits", "loss: mean", "gradient", "clip:", "AdamW"]
+    assert [word for word in drawn if word in boxes] == boxes
+
+
+def test_loss_and_optimizer_take_two_arrows_each():
+    drawing = drawings.training_step()
+    into = [sum(on_border(tip, box) for tip in tips(drawing)) for box in rectangles(drawing)]
+    assert sorted(into) == [0, 0, 1, 1, 1, 2, 2, 2]  # model, loss and optimizer
 
 
 def test_key_and_value_grow_by_one_row_and_the_query_is_one():
