@@ -179,8 +179,10 @@ EXERCISE = Exercise(
         Mistake(
             "maps_swapped",
             _maps(_down, _up),
-            "The maps have changed places: up_proj goes from d_model to d_ff, down_proj back. nn.Linear takes "
-            "the width of what comes in first, though the shape of its weight has it last.",
+            "The widths of a map have changed places, or the maps have: up_proj goes from d_model to d_ff, "
+            "down_proj back. nn.Linear takes the width of what comes in first, though the shape of its weight "
+            "has it last.",
+            also=[_maps(_down, _down), _maps(_up, _up)],
         ),
         Mistake(
             "no_bias",

@@ -33,6 +33,8 @@ class Found:
 
 AS_ASKED = Found("as asked", "the four parameters that are asked for")
 A_LAYER = Found("a layer", "no class, but a layer made from it")
+NOT_CALLED = Found("not called", "so it was not called")
+NO_ONE_RESULT = Found("no one result", "so there is nothing to compare")
 
 
 def look_into(make: Answer, d_model: int, d_ff: int, x: Tensor) -> Any:
@@ -41,17 +43,19 @@ def look_into(make: Answer, d_model: int, d_ff: int, x: Tensor) -> Any:
     Where the parameters are not those that are asked for, there is nothing that it returns.
     """
     if isinstance(make, nn.Module):
-        return [A_LAYER, None]
+        return [A_LAYER, NOT_CALLED]
     forward = getattr(make, "forward", None)
     if forward is not None and is_stub(forward):
         return ...
     with seeded(0):
         layer = make(d_model, d_ff)
-    if layer is ... or not isinstance(layer, nn.Module):
-        return ... if layer is ... else [Found("no module", f"no nn.Module: {layer!r}"[:80]), None]
+    if layer is ...:
+        return layer
+    if not isinstance(layer, nn.Module):
+        return [Found("no module", f"no nn.Module: {layer!r}"[:80]), NOT_CALLED]
     parameters = _parameters(layer, d_model, d_ff)
     if parameters != AS_ASKED:
-        return [parameters, None]
+        return [parameters, NOT_CALLED]
     with torch.no_grad():
         for seed, (_, p) in enumerate(sorted(layer.named_parameters()), 630):
             p.copy_(numbers(seed, *p.shape) / 2)
@@ -66,8 +70,8 @@ def _outcome(layer: nn.Module, x: Tensor) -> Any:
         return output if output is None or output is ... else [AS_ASKED, output]
     again, evaluated = layer(before.clone()), layer.eval()(before)
     if not (same(again, output, _ROUNDING) and same(evaluated, output, _ROUNDING)):
-        told = "a layer that gives another result in training, or every time another one"
-        return [Found("not always the same", told), None]
+        told = "a layer whose result is another in training, or at every call"
+        return [Found("not always the same", told), NO_ONE_RESULT]
     if output.requires_grad:
         output.sum().backward()  # type: ignore[no-untyped-call]
     silent = [name for name, p in layer.named_parameters() if p.grad is None]

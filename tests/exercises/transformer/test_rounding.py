@@ -17,8 +17,6 @@ def distance(got, right):
         return max(distance(a, b) for a, b in pairs)
     if not isinstance(right, torch.Tensor):
         return 0.0 if got == right else math.inf
-    if got is None:
-        return math.inf
     got = torch.as_tensor(got)
     alike = got.shape == right.shape and not got.isnan().any()
     return float((got - right).detach().abs().max()) if alike else math.inf
