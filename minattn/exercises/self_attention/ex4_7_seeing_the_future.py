@@ -16,6 +16,14 @@ from minattn.exercises.self_attention.language_toys import (
     OF_TWO,
     language_toys,
 )
+from minattn.exercises.self_attention.token_changes import (
+    Change,
+    Look,
+    before,
+    change_at,
+    change_before,
+    change_from,
+)
 from minattn.exercises.self_attention.toy_language_model import LogitsOf
 
 
@@ -23,34 +31,9 @@ def _future_cases() -> list[Case]:
     return [(toy, toy.vocab_size, toy.length) for toy in language_toys()]
 
 
-Change = Callable[[Tensor, int, int], Tensor]
-Look = Callable[[Tensor, int], Tensor]
-
-
 def sees_the_future(model: LogitsOf, vocab_size: int, length: int) -> bool:
     """Tell whether any logit depends on a later token."""
     return _moves(model, vocab_size, length)
-
-
-def _next_token(ids: Tensor, vocab_size: int) -> Tensor:
-    return (ids + 1) % vocab_size
-
-
-def _change_from(ids: Tensor, place: int, vocab_size: int) -> Tensor:
-    return torch.cat([ids[:, :place], _next_token(ids[:, place:], vocab_size)], dim=1)
-
-
-def _change_at(ids: Tensor, place: int, vocab_size: int) -> Tensor:
-    here = torch.arange(ids.shape[1]) == place
-    return torch.where(here, _next_token(ids, vocab_size), ids)
-
-
-def _change_before(ids: Tensor, place: int, vocab_size: int) -> Tensor:
-    return torch.cat([_next_token(ids[:, :place], vocab_size), ids[:, place:]], dim=1)
-
-
-def _before(logits: Tensor, place: int) -> Tensor:
-    return logits[:, :place]
 
 
 def _moves(
@@ -58,16 +41,16 @@ def _moves(
     vocab_size: int,
     length: int,
     *,
-    change: Change = _change_from,
-    look: Look = _before,
+    change: Change = change_from,
+    look: Look = before,
     places: Sequence[int] | None = None,
 ) -> bool:
     """Change tokens at or from each of the places, and tell whether the logits looked at ever move."""
     ids = (torch.arange(length)[None] * 3 + 1) % vocab_size
-    before = model(ids)
+    unchanged = model(ids)
     for place in range(1, length) if places is None else places:
         after = model(change(ids, place, vocab_size))
-        if not torch.allclose(look(after, place), look(before, place), atol=1e-5):
+        if not torch.allclose(look(after, place), look(unchanged, place), atol=1e-5):
             return True
     return False
 
@@ -132,16 +115,16 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "past_changed",
-            partial(_moves, change=_change_before, look=lambda logits, place: logits[:, place:]),
+            partial(_moves, change=change_before, look=lambda logits, place: logits[:, place:]),
             "You change earlier tokens and look at later logits. That the past has an effect is what a "
             "language model is for. It is the other way round: change what comes later, and look at the "
             "logits before.",
             also=[
                 lambda model, v, n: _moves(
-                    model, v, n, change=_change_at, look=lambda z, i: z[:, -1], places=[0]
+                    model, v, n, change=change_at, look=lambda z, i: z[:, -1], places=[0]
                 ),
                 lambda model, v, n: _moves(
-                    model, v, n, change=_change_at, look=lambda z, i: z[:, 1:], places=[0]
+                    model, v, n, change=change_at, look=lambda z, i: z[:, 1:], places=[0]
                 ),
             ],
         ),
@@ -162,11 +145,11 @@ EXERCISE = Exercise(
                 *(
                     partial(_moves, change=change, places=[i])
                     for i in range(1, 7)
-                    for change in (_change_from, _change_at)
+                    for change in (change_from, change_at)
                 ),
                 *(
                     partial(_moves, change=change, places=[5], look=_first)
-                    for change in (_change_from, _change_at)
+                    for change in (change_from, change_at)
                 ),
             ],
         ),
@@ -176,10 +159,10 @@ EXERCISE = Exercise(
             "Your loop leaves out the first place or the last one. Position 0 must not see position 1, and "
             "the last position but one must not see the last. A range ends before its end.",
             also=[
-                partial(_moves, change=_change_at, places=range(1, 6)),
+                partial(_moves, change=change_at, places=range(1, 6)),
                 partial(_moves, places=range(2, 7)),
                 partial(_moves, places=range(2, 6)),
-                partial(_moves, change=_change_at, places=range(2, 6)),
+                partial(_moves, change=change_at, places=range(2, 6)),
             ],
         ),
         Mistake(
@@ -191,14 +174,14 @@ EXERCISE = Exercise(
         ),
         Mistake(
             "all_must_leak",
-            partial(_everywhere, change=_change_from),
+            partial(_everywhere, change=change_from),
             "You say True only if the logits move wherever you make a change. One place is enough for a "
             "leak: return True at the first that moves, and False only when all have been tried.",
-            also=[partial(_everywhere, change=_change_at)],
+            also=[partial(_everywhere, change=change_at)],
         ),
         Mistake(
             "neighbour_only",
-            partial(_moves, change=_change_at, look=lambda logits, place: logits[:, place - 1]),
+            partial(_moves, change=change_at, look=lambda logits, place: logits[:, place - 1]),
             "You look only at the position right before the changed token. A model may skip some: one of "
             "them lets position 2 see position 4 and nothing else. Look at all the logits before the "
             "change.",
