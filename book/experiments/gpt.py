@@ -1,0 +1,263 @@
+"""Chapter 10: what a decoder alone learns of short functions, beside all that counting can know."""
+
+import math
+import re
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from book.experiments.counting import NGrams, Texts, bits, longest_copy, mixed, written
+from book.experiments.running import run_all
+from minattn.decoding import Cached, sample
+from minattn.dot_product import fused_attend
+from minattn.language.gpt import GPT, Smeared, TextTask, text_task, token_bits, truth
+from minattn.learning import Recipe
+from minattn.masks import CAUSAL
+from minattn.pointing import pointing
+from minattn.positions import SinusoidalPositions, with_rotary
+from minattn.recipe import train
+from minattn.recording import recording
+from minattn.schedules import HoldAndFall
+from minattn.subwords import START, Subwords
+from minattn.tasks.functions import ALPHABET, Functions, python_functions
+from minattn.training import seeded
+from minattn.transformer import EncoderBlock, TransformerEncoder
+from minattn.vocabulary import BOS, Batch, Vocabulary, pad
+
+N_MERGES = 400
+D_MODEL, N_HEADS = 64, 2
+STEPS, BATCH_SIZE, LEARNING_RATE = 1200, 8, 6e-3
+ORDERS = (1, 2, 3, 4, 5, 6, 8, 10)
+PLACES = (1, 16, 32, 64, 128, 512)
+CONTEXTS = (1, 2, 4, 8, 16, 32, 64)
+N_CONTEXT_TEXTS = 40
+PROMPTS = (1, 8, 32)
+N_WRITTEN, MAX_WRITTEN = 100, 100
+
+ARMS: dict[str, dict[str, Any]] = {
+    "counting": {"n_layers": 0},
+    "GPT": {},
+    "GPT, plain keys": {"smeared": False},
+    "GPT, 1 layer": {"n_layers": 1},
+    "GPT, 1 layer, plain keys": {"n_layers": 1, "smeared": False},
+    "GPT, sinusoidal": {"rotary": False},
+}
+
+
+@cache
+def pieces(functions: Functions) -> Subwords:
+    """Say how texts are cut."""
+    return Subwords((*ALPHABET, START), functions.merges[:N_MERGES])
+
+
+def make_task(functions: Functions) -> TextTask:
+    """Make the task; both held-out parts are in it, the one for validation first."""
+    held_out = functions.validation + functions.test
+    return text_task("functions", functions.train, held_out, pieces(functions))
+
+
+def make_model(
+    vocab_size: int, seed: int, n_layers: int = 2, smeared: bool = True, rotary: bool = True
+) -> GPT:
+    """Make a small GPT."""
+    attend = with_rotary() if rotary else fused_attend
+    with seeded(seed):
+        blocks = [
+            EncoderBlock(
+                D_MODEL,
+                N_HEADS,
+                4 * D_MODEL,
+                attend=Smeared(N_HEADS, attend) if smeared else attend,
+            )
+            for _ in range(n_layers)
+        ]
+        positions = None if rotary else SinusoidalPositions(D_MODEL)
+        decoder = TransformerEncoder(blocks, nn.LayerNorm(D_MODEL))
+        return GPT(vocab_size, decoder, positions=positions)
+
+
+def recipe(seed: int, steps: int = STEPS) -> Recipe:
+    """Say how a model is trained."""
+    return Recipe(
+        steps=steps,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        schedule=HoldAndFall(steps),
+        weight_decay=0.05,
+        betas=(0.9, 0.98),
+        seed=seed,
+    )
+
+
+def encoded(texts: tuple[str, ...], functions: Functions, words: Vocabulary) -> list[list[int]]:
+    """Turn texts into ids."""
+    return [words.encode(pieces(functions).encode(text)) for text in texts]
+
+
+def batch_of(texts: Texts) -> Batch:
+    """Put texts into a batch, as the task does."""
+    read, asked = pad([[BOS, *text] for text in texts]), pad([[*text, 2] for text in texts])
+    return Batch(read[:, :1], read, asked)
+
+
+def surprise(model: GPT, texts: Texts) -> np.ndarray:
+    """Return the bits of every token, one text after the other."""
+    found: list[np.ndarray] = []
+    for begin in range(0, len(texts), 16):
+        part = texts[begin : begin + 16]
+        rows = token_bits(model, batch_of(part)).double().numpy()
+        found += [row[: len(text) + 1] for row, text in zip(rows, part, strict=True)]
+    return np.concatenate(found)
+
+
+def kinds(texts: Texts, names: list[list[bool]]) -> dict[str, np.ndarray]:
+    """Sort the tokens of texts: by place, by whether they could be copied, and new names said again."""
+    place = np.concatenate([np.arange(1, len(text) + 2) for text in texts])
+    copied = [truth(batch_of([text])).any(-1)[0].numpy() for text in texts]
+    found = {"all": place > 0, "copied": np.concatenate(copied)}
+    found["not copied"] = ~found["copied"]
+    found["new name again"] = np.concatenate([[*flags, False] for flags in names])
+    for low, high in pairwise(PLACES):
+        found[f"place {low}"] = (place >= low) & (place < high)
+    return found
+
+
+def new_names(text: str, known: set[str], cut: Subwords) -> list[bool]:
+    """Mark the tokens of words that no text to learn from has, where this text had them before."""
+    spans, seen = [], set()
+    for word in re.finditer(r"\w+", text):
+        if word[0] in seen:
+            spans.append(word.span())
+        elif word[0] not in known:
+            seen.add(word[0])
+    marked, end = [], -1  # the first piece has a mark for a blank that is not there
+    for piece in cut.encode(text):
+        begin, end = max(0, end), end + len(piece)
+        inside = piece.strip(START)
+        marked.append(
+            bool(re.fullmatch(r"\w+", inside)) and any(a < end and begin < b for a, b in spans)
+        )
+    return marked
+
+
+def sorted_bits(found: np.ndarray, of: dict[str, np.ndarray], characters: int) -> dict[str, float]:
+    """Average the bits of each kind of token."""
+    means = {kind: float(found[chosen].mean()) for kind, chosen in of.items() if chosen.any()}
+    return means | {"per character": float(found.sum() / characters)}
+
+
+def by_context(model: GPT, texts: Texts) -> dict[str, float]:
+    """Let a model read no more than the last few tokens."""
+    means = {}
+    for size in CONTEXTS:
+        rows = [
+            [BOS, *text[max(0, i - size) : i], token]
+            for text in texts
+            for i, token in enumerate(text)
+        ]
+        total = 0.0
+        for begin in range(0, len(rows), 512):
+            part = sorted(rows[begin : begin + 512], key=len)
+            ids = pad([row[:-1] for row in part])
+            last = (ids != 0).sum(1) - 1
+            with torch.no_grad():
+                logits = model(ids[:, :1], ids)[torch.arange(len(part)), last]
+            right = torch.tensor([row[-1] for row in part])
+            total -= logits.log_softmax(-1)[torch.arange(len(part)), right].sum().item()
+        means[str(size)] = total / len(rows) / math.log(2)
+    return means
+
+
+def memory(model: GPT, texts: Texts, train_text: str, seed: int) -> dict[str, dict[str, float]]:
+    """Let a model go on with prompts, and find the longest run that stands so in what it has learned from."""
+    found = {}
+    texts = [text for text in texts if len(text) > max(PROMPTS)][:N_WRITTEN]
+    for size in PROMPTS:
+        prompts = torch.tensor([[BOS, *text[:size]] for text in texts])
+        with seeded(seed):
+            ids = sample(Cached(model), prompts, MAX_WRITTEN, top_p=0.95).tolist()
+        ends = [[i for i in row if i > 2] for row in ids]
+        runs = [longest_copy(text, train_text) for text in ends]
+        real = [longest_copy(text[size : size + MAX_WRITTEN], train_text) for text in texts]
+        found[str(size)] = {
+            "longest": max(runs),
+            "median": float(np.median(runs)),
+            "median of real ones": float(np.median(real)),
+        }
+    return found
+
+
+@torch.no_grad()
+def looked_at(model: GPT, texts: Texts) -> dict[str, float]:
+    """Score the best head of every layer against the places that could be copied from."""
+    batch = batch_of(texts)
+    with recording(model) as record:
+        model(batch.source, batch.target_in)
+    right = truth(batch)
+    n = right.shape[1]
+    allowed = CAUSAL.to_bool((n, n)).expand_as(right)
+    found = {}
+    for layer, name in enumerate(record.calls, 1):
+        score = pointing(record.weights(name), right, allowed=allowed)
+        found |= {f"inside {layer}": score.inside.max().item(), f"chance {layer}": score.chance}
+    return found
+
+
+def count(functions: Functions, words: Vocabulary, of: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Measure all n-grams, and the best one with what each text itself has had."""
+    train_ids = encoded(functions.train, functions, words)
+    parts = {
+        part: encoded(getattr(functions, part), functions, words) for part in ("validation", "test")
+    }
+    grams = {p: NGrams(train_ids, ids, len(words), max(ORDERS)) for p, ids in parts.items()}
+    said = {p: {n: grams[p].probabilities(n) for n in ORDERS} for p in parts}
+    best = min(ORDERS, key=lambda n: bits(said["validation"][n]).mean())
+    own = mixed(said["test"][best], parts["test"], (said["validation"][best], parts["validation"]))
+    tried = {f"order {n}": said["test"][n] for n in ORDERS} | {"best order": said["test"][best]}
+    characters = sum(map(len, functions.test))
+    return {
+        "chosen order": best,
+        "validation": {f"order {n}": float(bits(said["validation"][n]).mean()) for n in ORDERS},
+        "test": {name: sorted_bits(bits(p), of, characters) for name, p in (tried | own).items()},
+    }
+
+
+def run(seed: int, n_layers: int = 2, **settings: Any) -> dict[str, Any]:
+    """Train one model, or count, and measure it on texts of other files."""
+    functions = python_functions()
+    task = make_task(functions)
+    words = task.target
+    test = encoded(functions.test, functions, words)
+    known = {word for text in functions.train for word in re.findall(r"\w+", text)}
+    names = [new_names(text, known, pieces(functions)) for text in functions.test]
+    of = kinds(test, names)
+    if not n_layers:
+        return count(functions, words, of)
+    model = make_model(len(words), seed, n_layers, **settings)
+    losses = train(model, task, recipe(seed), progress=False)
+    characters = sum(map(len, functions.test))
+    train_text = written(encoded(functions.train, functions, words))
+    few = test[:N_CONTEXT_TEXTS]
+    return {
+        "loss": sum(losses[-50:]) / 50 / math.log(2),
+        "validation": float(
+            surprise(model, encoded(functions.validation, functions, words)).mean()
+        ),
+        "test": sorted_bits(surprise(model, test), of, characters),
+        "context": by_context(model, few) | {"whole": float(surprise(model, few).mean())},
+        "memory": memory(model, test, train_text, seed),
+        "looked at": looked_at(model, few),
+    }
+
+
+def main() -> None:
+    """Run all arms."""
+    run_all("gpt", ARMS, run)
+
+
+if __name__ == "__main__":
+    main()
