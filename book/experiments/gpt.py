@@ -30,20 +30,19 @@ from minattn.vocabulary import BOS, Batch, Vocabulary, pad
 
 N_MERGES = 400
 D_MODEL, N_HEADS = 64, 2
-STEPS, BATCH_SIZE, LEARNING_RATE = 1200, 8, 6e-3
+STEPS, BATCH_SIZE, LEARNING_RATE = 1200, 8, 4e-3
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10)
 PLACES = (1, 16, 32, 64, 128, 512)
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64)
 N_CONTEXT_TEXTS = 40
 PROMPTS = (1, 8, 32)
-N_WRITTEN, MAX_WRITTEN = 100, 100
+N_WRITTEN, MAX_WRITTEN = 100, 80
 
 ARMS: dict[str, dict[str, Any]] = {
     "counting": {"n_layers": 0},
     "GPT": {},
     "GPT, plain keys": {"smeared": False},
     "GPT, 1 layer": {"n_layers": 1},
-    "GPT, 1 layer, plain keys": {"n_layers": 1, "smeared": False},
     "GPT, sinusoidal": {"rotary": False},
 }
 
@@ -77,7 +76,7 @@ def make_model(
         ]
         positions = None if rotary else SinusoidalPositions(D_MODEL)
         decoder = TransformerEncoder(blocks, nn.LayerNorm(D_MODEL))
-        return GPT(vocab_size, decoder, positions=positions)
+        return GPT(vocab_size, decoder, positions=positions, tied=True)
 
 
 def recipe(seed: int, steps: int = STEPS) -> Recipe:

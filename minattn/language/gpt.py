@@ -105,7 +105,7 @@ class Smeared(nn.Module):
         super().__init__()
         check_sizes(n_heads=n_heads)
         self.mix = nn.Parameter(torch.linspace(-2, 2, n_heads)[:, None, None])
-        self.attend = attend
+        self.inner = attend  # under this name it is no part that attends by itself
 
     def forward(
         self,
@@ -123,7 +123,7 @@ class Smeared(nn.Module):
         before = F.pad(key, (0, 0, 1, 0))[..., :-1, :]
         first = torch.arange(key.shape[-2], device=key.device)[:, None] == 0
         share = share.masked_fill(first, 0.0)
-        return self.attend(query, key + share * (before - key), value, mask)
+        return self.inner(query, key + share * (before - key), value, mask)
 
 
 def text_task(
@@ -210,7 +210,7 @@ def truth(batch: Batch, run: int = 2) -> Bool[Tensor, "batch queries keys"]:
     n = read.shape[1]
     places = torch.arange(n, device=read.device)
     right = (read[:, None, :] == asked[:, :, None]) & token_mask(asked)[:, :, None]
-    right &= (places >= run) & (places <= places[:, None])
+    right &= places <= places[:, None]
     for back in range(run):
         query = F.pad(read, (back, 0))[:, :n]  # the token that many places before i
         key = F.pad(read, (back + 1, 0))[:, :n]  # and before the one in front of j

@@ -10,8 +10,10 @@ from minattn.decoding import Cached, log_probability, sample
 from minattn.dot_product import fused_attend
 from minattn.language.gpt import GPT, Smeared, prompts, text_task, token_bits, truth
 from minattn.masks import CAUSAL, Padding
+from minattn.multihead import split_heads
 from minattn.positions import LearnedPositions, SinusoidalPositions, with_rotary
 from minattn.recipe import Recipe, train
+from minattn.recording import recording
 from minattn.subwords import learn_subwords
 from minattn.training import seeded, teacher_forcing, token_loss
 from minattn.transformer import EncoderBlock, TransformerEncoder
@@ -181,6 +183,21 @@ def test_padding_is_not_smeared_over_the_first_token_behind_it():
         behind = CAUSAL if mask is not padding else None
         alone = smeared(query[:, :, 2:], key[:, :, 2:], value[:, :, 2:], behind)
         torch.testing.assert_close(together, alone, **ROUNDING)
+
+
+def test_the_weights_that_are_recorded_are_those_of_smeared_keys():
+    model = made("smeared")
+    with recording(model) as record, torch.no_grad():
+        model(SEQUENCES[:, :1], SEQUENCES)
+    names = [f"decoder.blocks.{i}.self_attention" for i in range(2)]
+    assert list(record.calls) == names
+    block = model.decoder.blocks[0]
+    with torch.no_grad():
+        x = block.add_self_attention.norm(model.embed_target(SEQUENCES))
+        heads = [split_heads(proj(x), HEADS) for proj in block.self_attention._in_projs()[:2]]
+        places = torch.eye(7).double().expand(2, HEADS, 7, 7)
+        expected = block.self_attention.attend(*heads, places, CAUSAL)
+    torch.testing.assert_close(record.weights(names[0]), expected, **ROUNDING)
 
 
 # Texts
