@@ -2,13 +2,14 @@
 
 import math
 import re
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from book.experiments.counting import NGrams, Texts, bits, longest_copy, mixed, written
 from book.experiments.running import run_all
@@ -16,12 +17,13 @@ from minattn.decoding import Cached, sample
 from minattn.dot_product import fused_attend
 from minattn.language.gpt import GPT, Smeared, TextTask, text_task, token_bits, truth
 from minattn.learning import Recipe
-from minattn.masks import CAUSAL
+from minattn.masks import CAUSAL, Mask, Window
 from minattn.pointing import pointing
 from minattn.positions import SinusoidalPositions, with_rotary
 from minattn.recipe import train
 from minattn.recording import recording
 from minattn.schedules import HoldAndFall
+from minattn.seam import Attend
 from minattn.subwords import START, Subwords
 from minattn.tasks.functions import ALPHABET, Functions, python_functions
 from minattn.training import seeded
@@ -31,10 +33,11 @@ from minattn.vocabulary import BOS, Batch, Vocabulary, pad
 N_MERGES = 400
 D_MODEL, N_HEADS = 64, 2
 STEPS, BATCH_SIZE, LEARNING_RATE = 1200, 8, 4e-3
+SHORT = 800
 ORDERS = (1, 2, 3, 4, 5, 6, 8, 10)
 PLACES = (1, 16, 32, 64, 128, 512)
-CONTEXTS = (1, 2, 4, 8, 16, 32, 64)
-N_CONTEXT_TEXTS = 40
+N_LOOKED_AT = 40
+WINDOWS = (2, 8, 32, 128)
 PROMPTS = (1, 8, 32)
 N_WRITTEN, MAX_WRITTEN = 100, 80
 
@@ -42,8 +45,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "counting": {"n_layers": 0},
     "GPT": {},
     "GPT, plain keys": {"smeared": False},
-    "GPT, 1 layer": {"n_layers": 1},
-    "GPT, sinusoidal": {"rotary": False},
+    "1 layer": {"n_layers": 1, "steps": SHORT},
+    "1 layer, plain keys": {"n_layers": 1, "steps": SHORT, "smeared": False},
+    "1 layer, sinusoidal": {"n_layers": 1, "steps": SHORT, "rotary": False},
+    **{f"1 layer, last {n}": {"n_layers": 1, "steps": SHORT, "window": n} for n in WINDOWS},
 }
 
 
@@ -59,11 +64,29 @@ def make_task(functions: Functions) -> TextTask:
     return text_task("functions", functions.train, held_out, pieces(functions))
 
 
+@dataclass(frozen=True)
+class Near:
+    """An attend that looks at no more than the last few keys."""
+
+    attend: Attend
+    size: int
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask = None) -> Tensor:
+        near = Window(before=self.size - 1, after=0)
+        return self.attend(query, key, value, near if mask is None else mask & near)
+
+
 def make_model(
-    vocab_size: int, seed: int, n_layers: int = 2, smeared: bool = True, rotary: bool = True
+    vocab_size: int,
+    seed: int,
+    n_layers: int = 2,
+    smeared: bool = True,
+    rotary: bool = True,
+    window: int | None = None,
 ) -> GPT:
     """Make a small GPT."""
-    attend = with_rotary() if rotary else fused_attend
+    attend = fused_attend if window is None else Near(fused_attend, window)
+    attend = with_rotary(attend) if rotary else attend
     with seeded(seed):
         blocks = [
             EncoderBlock(
@@ -149,28 +172,6 @@ def sorted_bits(found: np.ndarray, of: dict[str, np.ndarray], characters: int) -
     return means | {"per character": float(found.sum() / characters)}
 
 
-def by_context(model: GPT, texts: Texts) -> dict[str, float]:
-    """Let a model read no more than the last few tokens."""
-    means = {}
-    for size in CONTEXTS:
-        rows = [
-            [BOS, *text[max(0, i - size) : i], token]
-            for text in texts
-            for i, token in enumerate(text)
-        ]
-        total = 0.0
-        for begin in range(0, len(rows), 512):
-            part = sorted(rows[begin : begin + 512], key=len)
-            ids = pad([row[:-1] for row in part])
-            last = (ids != 0).sum(1) - 1
-            with torch.no_grad():
-                logits = model(ids[:, :1], ids)[torch.arange(len(part)), last]
-            right = torch.tensor([row[-1] for row in part])
-            total -= logits.log_softmax(-1)[torch.arange(len(part)), right].sum().item()
-        means[str(size)] = total / len(rows) / math.log(2)
-    return means
-
-
 def memory(model: GPT, texts: Texts, train_text: str, seed: int) -> dict[str, dict[str, float]]:
     """Let a model go on with prompts, and find the longest run that stands so in what it has learned from."""
     found = {}
@@ -225,7 +226,7 @@ def count(functions: Functions, words: Vocabulary, of: dict[str, np.ndarray]) ->
     }
 
 
-def run(seed: int, n_layers: int = 2, **settings: Any) -> dict[str, Any]:
+def run(seed: int, n_layers: int = 2, steps: int = STEPS, **settings: Any) -> dict[str, Any]:
     """Train one model, or count, and measure it on texts of other files."""
     functions = python_functions()
     task = make_task(functions)
@@ -237,19 +238,17 @@ def run(seed: int, n_layers: int = 2, **settings: Any) -> dict[str, Any]:
     if not n_layers:
         return count(functions, words, of)
     model = make_model(len(words), seed, n_layers, **settings)
-    losses = train(model, task, recipe(seed), progress=False)
+    losses = train(model, task, recipe(seed, steps), progress=False)
     characters = sum(map(len, functions.test))
     train_text = written(encoded(functions.train, functions, words))
-    few = test[:N_CONTEXT_TEXTS]
     return {
         "loss": sum(losses[-50:]) / 50 / math.log(2),
         "validation": float(
             surprise(model, encoded(functions.validation, functions, words)).mean()
         ),
         "test": sorted_bits(surprise(model, test), of, characters),
-        "context": by_context(model, few) | {"whole": float(surprise(model, few).mean())},
         "memory": memory(model, test, train_text, seed),
-        "looked at": looked_at(model, few),
+        "looked at": looked_at(model, test[:N_LOOKED_AT]),
     }
 
 
