@@ -32,7 +32,8 @@ class GPT(PromptTranslator):
         vocab_size: how many different tokens.
         decoder: the blocks, and the last norm. Each token attends to itself and those before it, whatever the
             mask that a block has by default.
-        positions: marks the places of the tokens; None if ``attend`` of the blocks does it (``with_rotary``).
+        positions: marks the places of the tokens, which are multiplied by the root of their width before, as in
+            chapter 6; None if ``attend`` of the blocks does it (``with_rotary``).
         dropout: share that is dropped in training of the embedded tokens.
         tied: whether the readout is the table of tokens.
 
@@ -64,7 +65,8 @@ class GPT(PromptTranslator):
         block: EncoderBlock = decoder.blocks[0]  # type: ignore[assignment]
         d_model = block.self_attention.d_model
         self.embedding = Table(vocab_size, d_model, "target_in")
-        nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(d_model))
+        self.scale = math.sqrt(d_model)
+        nn.init.normal_(self.embedding.weight, std=1 / self.scale)
         self.positions = positions
         self.dropout = nn.Dropout(dropout)
         self.decoder = decoder
@@ -78,7 +80,7 @@ class GPT(PromptTranslator):
         """Turn tokens into vectors, the first of which stands at a place."""
         x: Tensor = self.embedding(target)
         if self.positions is not None:
-            x = placed(x, place, self.positions)
+            x = placed(x * self.scale, place, self.positions)
         output: Tensor = self.dropout(x)
         return output
 

@@ -11,7 +11,7 @@ from minattn.dot_product import fused_attend
 from minattn.language.gpt import GPT, Smeared, prompts, text_task, token_bits, truth
 from minattn.masks import CAUSAL, Padding
 from minattn.multihead import split_heads
-from minattn.positions import LearnedPositions, SinusoidalPositions, with_rotary
+from minattn.positions import LearnedPositions, SinusoidalPositions, sinusoidal, with_rotary
 from minattn.recipe import Recipe, train
 from minattn.recording import recording
 from minattn.subwords import learn_subwords
@@ -124,7 +124,19 @@ def test_every_way_of_writing_works(kind):
         likely = sample(model, PROMPTS, 9, temperature=1e-4)
     written = greedy(model, PROMPTS, 9)
     assert torch.equal(likely, written)
-    assert (log_probability(model, PROMPTS, written) > log_probability(model, PROMPTS, drawn)).any()
+    whole = torch.cat([PROMPTS[:1], drawn[:1]], dim=1)
+    bits = token_bits(model, Batch(whole[:, :1], whole[:, :-1], whole[:, 1:]))[0, 4:]
+    said = log_probability(model, PROMPTS[:1], drawn[:1])
+    torch.testing.assert_close(said, -bits.sum(0, keepdim=True) * math.log(2), **ROUNDING)
+
+
+def test_tokens_are_as_large_as_the_positions_that_are_added():
+    model = made("sinusoidal")
+    ids = torch.tensor([[4, 4, 7]])
+    with torch.no_grad():
+        expected = math.sqrt(D) * model.embedding(ids) + sinusoidal(3, D, start=5)
+        torch.testing.assert_close(model.embed_target(ids, place=5), expected, atol=1e-6, rtol=0)
+        assert torch.equal(made("rotary").embed_target(ids), made("rotary").embedding(ids))
 
 
 def test_readout_and_table_are_one_if_tied():
