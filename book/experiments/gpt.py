@@ -28,7 +28,7 @@ from minattn.subwords import START, Subwords
 from minattn.tasks.functions import ALPHABET, Functions, python_functions
 from minattn.training import seeded
 from minattn.transformer import EncoderBlock, TransformerEncoder
-from minattn.vocabulary import BOS, Batch, Vocabulary, pad
+from minattn.vocabulary import BOS, EOS, Batch, Vocabulary, pad
 
 N_MERGES = 400
 D_MODEL, N_HEADS = 64, 2
@@ -59,9 +59,8 @@ def pieces(functions: Functions) -> Subwords:
 
 
 def make_task(functions: Functions) -> TextTask:
-    """Make the task; both held-out parts are in it, the one for validation first."""
-    held_out = functions.validation + functions.test
-    return text_task("functions", functions.train, held_out, pieces(functions))
+    """Make the task; what is held out is for validation."""
+    return text_task("functions", functions.train, functions.validation, pieces(functions))
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def encoded(texts: tuple[str, ...], functions: Functions, words: Vocabulary) -> 
 
 def batch_of(texts: Texts) -> Batch:
     """Put texts into a batch, as the task does."""
-    read, asked = pad([[BOS, *text] for text in texts]), pad([[*text, 2] for text in texts])
+    read, asked = pad([[BOS, *text] for text in texts]), pad([[*text, EOS] for text in texts])
     return Batch(read[:, :1], read, asked)
 
 
