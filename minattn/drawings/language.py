@@ -2,7 +2,7 @@
 
 from minattn.drawing import Drawing
 
-_TOKENS = ("left", "_", "tree", "left", "_")
+_TOKENS = ("wom", "bat", "=", "-", "wom")
 
 
 def decoder_alone(lit: str | None = None, small: bool = False) -> Drawing:
@@ -13,11 +13,11 @@ def decoder_alone(lit: str | None = None, small: bool = False) -> Drawing:
         small: draw it small, to say where the reader is.
     """
     alt = (
-        "A text of five tokens, left, _, tree, left and _, read from below. Above each token stands "
+        "A text of five tokens, wom, bat, =, - and wom, read from below. Above each token stands "
         "its key, which an arrow from its own token feeds, and a dotted one from the token before; "
         "the first key has none. Arrows go from the keys of all five tokens, but of none that comes later, to "
-        "the query of the last one, which looks for a key whose token before is _. That is the third "
-        "key, at tree. So the guess for what comes next is tree."
+        "the query of the last one, which looks for a key whose token before is wom. That is the second "
+        "key, at bat. So the guess for what comes next is bat."
     )
     d = Drawing(416, 300, alt, lit, small)
     columns = [40 + 80 * i for i in range(len(_TOKENS))]
@@ -33,7 +33,7 @@ def decoder_alone(lit: str | None = None, small: bool = False) -> Drawing:
         for key in keys:
             d.arrow(key, query)
     with d.part("guess"):
-        d.arrow(query, d.token(columns[-1], 30, "tree", dashed=True))
+        d.arrow(query, d.token(columns[-1], 30, "bat", dashed=True))
     d.text(4, 26, "dotted: the token before", "start")
-    d.text(4, 48, "what fits the query: the key at tree,\nfor _ stands before it", "start")
+    d.text(4, 48, "what fits the query: the key at bat,\nfor wom stands before it", "start")
     return d
