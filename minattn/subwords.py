@@ -77,7 +77,12 @@ class Subwords:
         _check_strings("a piece", pieces)
         return "".join(pieces).removeprefix(START).replace(START, " ")
 
-    def _cut(self, word: str) -> list[str]:
+    def _cut(self, word: str) -> tuple[str, ...]:
+        if word not in self._cuts:
+            self._cuts[word] = tuple(self._joined(word))
+        return self._cuts[word]
+
+    def _joined(self, word: str) -> list[str]:
         unknown = [letter for letter in word if letter not in self.alphabet]
         if unknown:
             raise ValueError(
@@ -90,6 +95,10 @@ class Subwords:
                 break
             pieces = join(pieces, first)
         return pieces
+
+    @cached_property
+    def _cuts(self) -> dict[str, tuple[str, ...]]:
+        return {}  # words come again and again
 
     @cached_property
     def _ranks(self) -> dict[Merge, int]:

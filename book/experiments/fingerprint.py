@@ -21,6 +21,7 @@ from unittest.mock import patch
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
+import minattn.tasks.functions
 import minattn.training
 from minattn.tasks.base import Example, Task
 
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 STEPS = 3
 N_SENTENCES = {"train": 500, "held_out": 8}
 """To learn how real sentences are cut takes longer than anything else here."""
+N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 
 
 def load_experiment(name: str) -> Any:
@@ -118,6 +120,9 @@ def _stand_ins() -> dict[Any, Any]:
     found = {
         minattn.training.batches: _first(minattn.training.batches),
         minattn.tasks.message_pairs: cache(_few_sentences(minattn.tasks.message_pairs)),
+        minattn.tasks.functions.python_functions: cache(
+            _few_functions(minattn.tasks.functions.python_functions)
+        ),
         make_batch: _remembering(make_batch),
         minattn.learning._check_end: lambda *arguments: None,  # it ends before its time
         minattn.subwords.learn_subwords: _by_contents(minattn.subwords.learn_subwords),
@@ -155,6 +160,15 @@ def _few_sentences(message_pairs: Callable[..., Any]) -> Callable[..., Any]:
     def small(*arguments: Any, **named: Any) -> Any:
         messages = message_pairs(*arguments, **named)
         return messages._replace(**{k: getattr(messages, k)[:n] for k, n in N_SENTENCES.items()})
+
+    return small
+
+
+def _few_functions(python_functions: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(python_functions)
+    def small() -> Any:
+        found = python_functions()
+        return found._replace(**{part: getattr(found, part)[:n] for part, n in N_FUNCTIONS.items()})
 
     return small
 

@@ -30,6 +30,7 @@ NAMED = {
     "greedy_frames": lambda **how: drawings.greedy_frames(WRITTEN, **how),
     "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
     "training_step": drawings.training_step,
+    "decoder_alone": drawings.decoder_alone,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -42,6 +43,7 @@ PARTS = {
     "greedy_frames": ["read so far", "last row", "appended"],
     "merging": ["letters", "merges", "pieces"],
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
+    "decoder_alone": ["keys", "query", "guess"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -527,3 +529,13 @@ def test_a_part_in_a_part_is_told(d):
         d.part("b"),
     ):
         pass
+
+
+def test_in_a_decoder_alone_a_key_is_fed_by_two_tokens_and_the_query_by_all_keys():
+    drawing = NAMED["decoder_alone"]()
+    boxes = rectangles(drawing)
+    keys = [box for box in boxes if box.width == 52]
+    into = [sum(on_border(tip, key) for tip in tips(drawing)) for key in keys]
+    assert into == [1, 2, 2, 2, 2]
+    (query,) = (box for box in boxes if box.width == 64)
+    assert sum(on_border(tip, query) for tip in tips(drawing)) == len(keys)

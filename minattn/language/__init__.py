@@ -1,0 +1,1 @@
+"""Language: models that go on with a text, fill its gaps, or rewrite it."""
