@@ -5,6 +5,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 
 from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
+from minattn.drawings.gaps import both_sides
 from minattn.drawings.language import decoder_alone
 from minattn.drawings.pieces import merging
 from minattn.drawings.recurrent import (
@@ -19,6 +20,7 @@ __all__ = [
     "alone_and_taught",
     "beams",
     "before_and_after",
+    "both_sides",
     "decoder_alone",
     "encoder_decoder",
     "greedy_frames",

@@ -18,6 +18,7 @@ from minattn.vocabulary import SPECIALS
 GERMAN, ENGLISH = "drei und zwanzig <eos>".split(), "twenty three <eos>".split()
 WRITTEN = ["one", "hundred", "twenty", "<eos>"]
 MERGES = [("t", "e"), ("i", "te"), ("e", "ite"), ("ite", "l"), ("t", "itel")]
+NOTATIONS = "vier tausend drei = 4 0 0 3".split()
 NAMED = {
     "encoder_decoder": lambda **how: drawings.encoder_decoder(GERMAN, ENGLISH, **how),
     "before_and_after": drawings.before_and_after,
@@ -31,6 +32,7 @@ NAMED = {
     "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
     "training_step": drawings.training_step,
     "decoder_alone": drawings.decoder_alone,
+    "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -42,6 +44,7 @@ PARTS = {
     "beams": ["kept", "dropped", "finished"],
     "greedy_frames": ["read so far", "last row", "appended"],
     "merging": ["letters", "merges", "pieces"],
+    "both_sides": ["left alone", "both sides"],
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
     "transformer": [
@@ -490,7 +493,18 @@ def test_each_piece_stands_below_its_letters():
     assert second == other
 
 
+@pytest.mark.parametrize("hidden", [1, 4, 6])
+def test_from_the_left_a_token_is_told_by_those_before_it_and_from_both_sides_by_all(hidden):
+    drawing = drawings.both_sides(NOTATIONS, hidden)
+    assert len(tips(drawing)) == hidden + len(NOTATIONS)
+    assert words(drawing).count("<mask>") == words(drawing).count("?") == 1
+
+
 REJECTED = {
+    "hidden must be a place between the first and the last, 1 to 6, got 0": lambda d: (
+        drawings.both_sides(NOTATIONS, 0)
+    ),
+    "1 to 6, got 7": lambda d: drawings.both_sides(NOTATIONS, 7),
     "a merge must be found in 'xyz', got": lambda d: drawings.merging("xyz", MERGES),
     "width and height must be above 0, got 0 and 100": lambda d: Drawing(0, 100, "x"),
     "alt must say what is to be seen, got ' '": lambda d: Drawing(9, 9, " "),
