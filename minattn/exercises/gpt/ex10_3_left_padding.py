@@ -119,6 +119,13 @@ EXERCISE = Exercise(
             also=[_positions(lambda mask: mask.cumsum(1) - 1)],
         ),
         Mistake(
+            "padding_at_another_place",
+            _positions(lambda mask: _places(mask).masked_fill(~mask, 1)),
+            "The real tokens have the right places, and the padding has another than 0. Nobody looks at it, so any "
+            "place would do; here 0 is asked for.",
+            also=[_positions(lambda mask: _places(mask).masked_fill(~mask, mask.shape[1] - 1))],
+        ),
+        Mistake(
             "positions_from_one",
             _positions(lambda mask: mask.cumsum(1)),
             "The positions begin with 1. cumsum counts the token itself; take 1 off, but not at the padding.",

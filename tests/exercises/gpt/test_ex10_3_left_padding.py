@@ -85,6 +85,11 @@ def left_cumsum(prompts, pad):
     return ids, mask, mask.cumsum(1)
 
 
+def left_with_ones(prompts, pad):
+    ids, mask, _ = left_written_in(prompts, pad)
+    return ids, mask, (mask.long().cumsum(-1) - 1).masked_fill(mask == 0, 1)
+
+
 def left_turned_once(prompts, pad):
     ids = pad_sequence([torch.tensor(p) for p in prompts], batch_first=True, padding_value=pad)
     ids = ids.flip(1)
@@ -102,6 +107,7 @@ NEAR_MISSES = [
     ("right_padded", left_at_the_right),
     ("positions_count_padding", left_arange),
     ("positions_from_one", left_cumsum),
+    ("padding_at_another_place", left_with_ones),
     ("tokens_backwards", left_turned_once),
     ("cut_to_the_shortest", left_zipped),
 ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from minattn.exercises.gpt.ex10_4_lying_cache import EXERCISE, FAINTLY, FAVOURITE, ROUNDED
+from minattn.exercises.gpt.ex10_4_wrong_cache import EXERCISE, FAINTLY, FAVOURITE, ROUNDED
 from minattn.exercises.judging import judge
 
 # Other right ways: loops, NumPy, torch's own, and what a careful learner might do differently.

@@ -1,4 +1,4 @@
-"""Exercise 10.4: find the bug: a cache that tells another story."""
+"""Exercise 10.4: find the bug: a cache that changes the text."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minattn.exercises.exercise import Answer, Case, Exercise, Mistake
-from minattn.exercises.gpt.lying_caches import (
+from minattn.exercises.gpt.wrong_caches import (
     CachedModel,
     first_kept,
     first_place,
@@ -77,7 +77,8 @@ def _differing(
         own: whether the model reads its own best guess, from the second token on.
         shift: by how many places the two are compared awry.
     """
-    whole, cached, state, token = all_logits(ids), [], start(), ids[0]
+    whole, state, token = all_logits(ids), start(), ids[0]
+    cached: list[Tensor] = []
     for given in ids:
         logits, after = step(token if own and cached else given, state)
         state = after if carry else state
@@ -133,7 +134,7 @@ def _shown(all_logits: Any, start: Any, step: Any, ids: list[int]) -> str:
 
 EXERCISE = Exercise(
     number="10.4",
-    title="Find the bug: a cache that tells another story",
+    title="Find the bug: a cache that changes the text",
     solution=first_difference,
     cases=_cases,
     show_case=_shown,
