@@ -197,6 +197,11 @@ EXERCISE = Exercise(
             "These are all the bits. They still have to be divided by the number of characters.",
         ),
         Mistake(
+            "per_text",
+            _shared(lambda bits, said, n: (bits * said).sum() / len(n)),
+            "You divide by the number of texts: these are bits per text. Divide by the characters of all of them.",
+        ),
+        Mistake(
             "upside_down",
             _shared(lambda bits, said, n: 1 / _over_all(bits, said, n)),
             "The fraction is upside down: these are characters per bit.",

@@ -148,8 +148,9 @@ EXERCISE = Exercise(
         Mistake(
             "state_dropped",
             _first(carry=False),
-            "Each step begins anew, so even a sound cache seems to be wrong at place 1. step returns the next "
-            "state too: hand it to the next step, and call start only once.",
+            "Even a sound cache seems to be wrong at place 1: one of the two ways has read a single token. step "
+            "returns the next state too: hand it to the next step, and call start only once. all_logits needs all "
+            "the tokens so far.",
         ),
         Mistake(
             "own_text",

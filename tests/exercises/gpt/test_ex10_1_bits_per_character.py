@@ -71,7 +71,13 @@ def bits_without_ends(logits, target_out, n_characters):
     return -logs[said].sum() / math.log(2) / n_characters.sum()
 
 
+def bits_of_a_text(logits, target_out, n_characters):
+    nats = F.cross_entropy(logits.mT, target_out, ignore_index=PAD, reduction="none")
+    return nats.sum(1).mean() / math.log(2)
+
+
 NEAR_MISSES = [
+    ("per_text", bits_of_a_text),
     ("per_place", bits_of_cross_entropy),
     ("padding_counted", bits_with_padding),
     ("per_token", bits_of_tokens),

@@ -89,6 +89,7 @@ NEAR_MISSES = [
     ("always_none", changed(("logits, state = step(token, state)", "logits = whole[i]"))),
     ("state_dropped", changed(("logits, state =", "logits, _ ="))),
     ("state_dropped", changed(("step(token, state)", "step(token, start())"))),
+    ("state_dropped", changed(("whole[i]", "all_logits([token])[0]"))),
     ("last_place_only", changed(("if not", "if i == len(ids) - 1 and not"))),
     ("counted_from_one", changed(("return i", "return i + 1"))),
     ("the_token", changed(("return i", "return token"))),
