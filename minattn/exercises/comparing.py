@@ -119,6 +119,8 @@ _NUMBERS = {"b": "True and False", "i": "whole numbers", "u": "whole numbers"}
 
 def kind_of(x: Any) -> str:
     """Say in words what something is: two answers of one kind differ in shape or values only."""
+    if x is None:
+        return "None"
     if is_array(x):
         values = as_array(x)
         what = _NUMBERS.get(values.dtype.kind, "numbers")

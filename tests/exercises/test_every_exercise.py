@@ -121,6 +121,8 @@ def test_an_unknown_wrong_answer_sees_where_it_fails(number):
         out = exercise.solution(*case)
         if isinstance(out, bool):
             return out != (case == exercise.cases()[0] or "squared" in repr(case[0]))
+        if out is None or isinstance(out, int):
+            return 99
         if isinstance(out, torch.Tensor | float):
             return out * 1.37 - 0.11
         if isinstance(out, list):
