@@ -1,0 +1,1 @@
+"""The part on language: models that read and write text."""
