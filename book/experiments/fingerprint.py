@@ -21,6 +21,7 @@ from unittest.mock import patch
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
+import minattn.tasks.two_notations
 import minattn.training
 from minattn.tasks.base import Example, Task
 
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent
 STEPS = 3
 N_SENTENCES = {"train": 500, "held_out": 8}
 """To learn how real sentences are cut takes longer than anything else here."""
+N_NUMBERS = 20
 
 
 def load_experiment(name: str) -> Any:
@@ -119,11 +121,14 @@ def _stand_ins() -> dict[Any, Any]:
         minattn.training.batches: _first(minattn.training.batches),
         minattn.tasks.message_pairs: cache(_few_sentences(minattn.tasks.message_pairs)),
         make_batch: _remembering(make_batch),
+        minattn.learning.learn: _first_steps(minattn.learning.learn),
         minattn.learning._check_end: lambda *arguments: None,  # it ends before its time
         minattn.subwords.learn_subwords: _by_contents(minattn.subwords.learn_subwords),
     }
     for name in ("copying", "number_words", "previous_token", "repetition", "reversal", "slopes"):
         found[getattr(minattn.tasks, name)] = cache(_few(getattr(minattn.tasks, name)))
+    two_notations = minattn.tasks.two_notations.two_notations
+    found[two_notations] = cache(_few_numbers(two_notations))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -134,6 +139,27 @@ def _first(batches: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
         return islice(batches(*arguments, **named), STEPS)
 
     return first
+
+
+def _first_steps(learn: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(learn)
+    def begun(model: Any, batches: Any, *arguments: Any, **named: Any) -> Any:
+        return learn(model, islice(batches, STEPS), *arguments, **named)
+
+    return begun
+
+
+def _few_numbers(make_task: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make_task)
+    def small(*arguments: Any, **named: Any) -> Any:
+        task = make_task(*arguments, **named)
+        few = dataclasses.replace(
+            task, validation=task.validation[:N_NUMBERS], held_out=task.held_out[:N_NUMBERS]
+        )
+        object.__setattr__(few, "numbers", cache(few.numbers))  # all arms begin with writing them
+        return few
+
+    return small
 
 
 def _few(make_task: Callable[..., Task]) -> Callable[..., Task]:

@@ -38,12 +38,14 @@ class Text:
     """A number in words and in digits.
 
     Args:
+        number: what the words say.
         tokens: the words, ``=``, the digits.
         said_by: for each token the place of the word that says this digit; None for a word, and for a zero that no
             word says. In a text that does not agree it is the word that says what should stand there.
         agrees: whether both sides are the same number.
     """
 
+    number: int
     tokens: tuple[str, ...]
     said_by: tuple[int | None, ...]
     agrees: bool = True
@@ -73,6 +75,7 @@ def two_notations_text(number: int, digits: str | None = None) -> Text:
     words = number_example(number).source
     said_by = _words_by_place(words)
     return Text(
+        number=number,
         tokens=(*words, EQUALS, *written),
         said_by=(
             *[None] * (len(words) + 1),

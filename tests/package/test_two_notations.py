@@ -74,7 +74,7 @@ def test_a_text_is_words_and_digits_of_one_number(number):
     middle = text.tokens.index("=")
     assert text.tokens[:middle] == number_example(number).source
     assert "".join(text.tokens[middle + 1 :]) == str(number)
-    assert text.agrees
+    assert text.agrees and text.number == number
     assert text.said_by[: middle + 1] == (None,) * (middle + 1)
 
 
