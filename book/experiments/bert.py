@@ -31,7 +31,8 @@ from minattn.vocabulary import token_mask
 
 STEPS, BATCH_SIZE, LEARNING_RATE, WARM_UP = 1500, 32, 3e-3, 100
 D_MODEL, N_HEADS, N_LAYERS = 64, 4, 2
-SHARE = 0.2
+SHARE = 0.15
+SCALE = 2.0
 PADDED_TO = 40
 LABELS = (100, 200, 500, 1000)
 
@@ -41,16 +42,17 @@ ARMS: dict[str, dict[str, Any]] = {
     "from scratch, 20,000 labels": {"kind": "labels only"},
     "5 % hidden": {"share": 0.05},
     "10 % hidden": {"share": 0.1},
+    "20 % hidden": {"share": 0.2},
     "40 % hidden": {"share": 0.4},
     "60 % hidden": {"share": 0.6},
     "always masked": {"masked": 1.0, "replaced": 0.0},
     "loss over all": {"fault": "loss over all"},
     "gaps drawn once": {"fault": "drawn once"},
     "padding hidden too": {"fault": "padding"},
-    "sinusoidal": {"positions": "sinusoidal"},
-    "learned positions": {"positions": "learned"},
+    "rotary, embeddings times 8": {"scale": 8.0},
+    "sinusoidal, embeddings times 8": {"positions": "sinusoidal", "scale": 8.0},
+    "learned, embeddings times 8": {"positions": "learned", "scale": 8.0},
     "no positions": {"positions": "none"},
-    "rate ten times as high": {"learning_rate": 10 * LEARNING_RATE},
     "mask the wrong way round": {"sides": "padding"},
 }
 
@@ -75,7 +77,9 @@ class WrongWayRound(BERT):
         return super().states(ids, Padding(~token_mask(ids)))
 
 
-def make_model(task: TwoNotations, seed: int, positions: str, sides: str) -> BERT:
+def make_model(
+    task: TwoNotations, seed: int, positions: str, sides: str, scale: float = SCALE
+) -> BERT:
     """Make a model with fresh weights."""
     attend = with_rotary() if positions == "rotary" else fused_attend
     added: dict[str, Any] = {
@@ -89,7 +93,12 @@ def make_model(task: TwoNotations, seed: int, positions: str, sides: str) -> BER
             for _ in range(N_LAYERS)
         ]
         encoder = TransformerEncoder(blocks, nn.LayerNorm(D_MODEL))
-        return kind(len(task.vocabulary), encoder, added.get(positions, nn.Identity)())
+        return kind(
+            len(task.vocabulary),
+            encoder,
+            added.get(positions, nn.Identity)(),
+            embedding_scale=scale,
+        )
 
 
 def with_fault(
@@ -138,13 +147,13 @@ def pretrain(
     positions: str = "rotary",
     sides: str = "both",
     fault: str | None = None,
-    learning_rate: float = LEARNING_RATE,
+    scale: float = SCALE,
     share: float = SHARE,
     masked: float = 0.8,
     replaced: float = 0.1,
 ) -> tuple[BERT, dict[str, Any]]:
     """Train one model; return it with what a log of its training shows."""
-    model = make_model(task, seed, positions, sides)
+    model = make_model(task, seed, positions, sides, scale)
     how = {"share": share, "mask_id": task.mask_id, "ordinary": task.ordinary}
     how |= {"masked": masked, "replaced": replaced}
 
@@ -159,7 +168,7 @@ def pretrain(
         model,
         train,
         masked_loss,
-        recipe(STEPS, learning_rate, WARM_UP, batch_size=BATCH_SIZE, seed=seed),
+        recipe(STEPS, LEARNING_RATE, WARM_UP, batch_size=BATCH_SIZE, seed=seed),
         progress=False,
     )
     curve = [sum(losses[i : i + 50]) / len(losses[i : i + 50]) for i in range(0, len(losses), 50)]
@@ -184,10 +193,9 @@ def run(
     if kind == "labels only":
         return labels_only(task, seed)
     model, found = pretrain(task, seed, **settings)
-    sides = settings.get("sides", "both")
-    fresh = make_model(task, 50 + seed, settings.get("positions", "rotary"), sides)
+    fresh = make_model(task, 50 + seed, "rotary", "both")
     found["gaps"] = fill_gaps(model, task, task.held_out)
-    found["alignment"] = alignment(model, task, task.held_out[:500])
+    found["alignment"] = alignment(model, task, task.held_out[:300])
     found["labels"] = label_measures(model, fresh, task, seed, labels)
     if len(labels) > 1:
         found["counts"] = count_gaps(task, task.held_out)

@@ -29,7 +29,7 @@ from minattn.vocabulary import token_mask
 ASKED = 0.15
 """Share of the tokens that are hidden in the test, whatever share was hidden in training; all by the mask."""
 
-N_TEXTS = 1000
+N_TEXTS = 500
 LAYERS = ("encoder.blocks.0.self_attention", "encoder.blocks.1.self_attention")
 
 
@@ -58,7 +58,12 @@ def score(task: TwoNotations, logits: Tensor, batch: Hidden) -> dict[str, float]
     digit = batch.chosen & (batch.ids < task.digits.stop)
     word = batch.chosen & ~digit
     loss = F.cross_entropy(logits[batch.chosen], batch.ids[batch.chosen])
-    return {"digits": share(right[digit]), "words": share(right[word]), "loss": loss.item()}
+    return {
+        "all": share(right[batch.chosen]),
+        "digits": share(right[digit]),
+        "words": share(right[word]),
+        "loss": loss.item(),
+    }
 
 
 def share(hits: Tensor) -> float:
@@ -282,7 +287,7 @@ def logistic_regressions(
     task: TwoNotations, few: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
 ) -> dict[str, float]:
     """Fit each model with labels; how strongly weights are held back is chosen on the validation part."""
-    texts, agree = labelled(task.validation[:N_TEXTS], 5)
+    texts, agree = labelled(task.validation[: 2 * N_TEXTS], 5)
     parts = few, (task.encode(texts), agree), test
     made = [features(task, ids) for ids, _ in parts]
     found: dict[str, float] = {}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from minattn.checks import check_ids, check_shares, check_sizes
+from minattn.checks import check_finite, check_ids, check_shares, check_sizes
 from minattn.masks import Mask, Padding
 from minattn.seam import Positions
 from minattn.training import check_targets
@@ -145,6 +145,8 @@ class BERT(nn.Module):
         vocab_size: how many ids there are.
         encoder: its blocks. To give positions to attention (``with_rotary``), hand them to the blocks.
         positions: marks the places of the embedded tokens; ``nn.Identity()`` if not given.
+        embedding_scale: by how much embeddings are multiplied before positions are added. The table starts with
+            variance ``1 / d_model``.
 
     Raises:
         ValueError: if the vocabulary is empty.
@@ -160,10 +162,17 @@ class BERT(nn.Module):
     """
 
     def __init__(
-        self, vocab_size: int, encoder: TransformerEncoder, positions: Positions | None = None
+        self,
+        vocab_size: int,
+        encoder: TransformerEncoder,
+        positions: Positions | None = None,
+        *,
+        embedding_scale: float = 2.0,
     ) -> None:
         super().__init__()
         check_sizes(vocab_size=vocab_size)
+        check_finite(embedding_scale=embedding_scale)
+        self.embedding_scale = embedding_scale
         self.d_model = int(encoder.blocks[0].self_attention.d_model)  # type: ignore[union-attr]
         self.table = Table(vocab_size, self.d_model, "ids")
         nn.init.normal_(self.table.weight, std=self.d_model**-0.5)
@@ -181,7 +190,7 @@ class BERT(nn.Module):
             ids: texts, padded.
             mask: True where a token may attend; everywhere but at padding if not given.
         """
-        x = self.positions(self.table(ids) * self.d_model**0.5)
+        x = self.positions(self.table(ids) * self.embedding_scale)
         states: Tensor = self.encoder(x, Padding(token_mask(ids)) if mask is None else mask)
         return states
 
