@@ -198,51 +198,78 @@ def check_without_labels(
     }
 
 
-def label_measures(
-    bert: BERT, fresh: BERT, task: TwoNotations, seed: int, sizes: Sequence[int]
-) -> dict[str, Any]:
-    """Fine-tune a trained and a fresh model with more and more labels, beside models that count."""
-    tests = {
+Tests = dict[str, tuple[tuple[Text, ...], Tensor]]
+
+
+def write_tests(task: TwoNotations) -> Tests:
+    """Write held-out texts, half of them wrong in one of three ways; with each whether it agrees."""
+    return {
         "changed": labelled(task.held_out, 6),
         "swapped": labelled(task.held_out, 7, swap_two_digits),
         "shuffled": labelled(task.held_out, 8, shuffle_digits),
     }
-    encoded = {name: (task.encode(texts), agree) for name, (texts, agree) in tests.items()}
-    ids, agree = encoded["changed"]
-    numbers = random.Random(100 + seed).sample(task.train, max(sizes, default=0))
+
+
+def label_measures(
+    bert: BERT, fresh: BERT, task: TwoNotations, seed: int, sizes: Sequence[int]
+) -> dict[str, Any]:
+    """Fine-tune with more and more labels; with several sizes, beside all that it is compared with."""
+    tests, whole = write_tests(task), len(sizes) > 1
+    numbers = random.Random(100 + seed).sample(task.train, max(sizes))
     found: dict[str, Any] = {}
     for n in sizes:
-        texts, labels = labelled(numbers[:n], 200 + seed)
-        few = task.encode(texts)
-        tuned = fine_tune(bert, few, labels, seed)
-        found[str(n)] = {"fine-tuned": share(says(tuned, ids) == agree)}
-        if len(sizes) == 1:
-            continue
-        scratch = fine_tune(fresh, few, labels, seed)
-        found[str(n)]["from scratch"] = share(says(scratch, ids) == agree)
-        found[str(n)] |= logistic_regressions(task, (few, labels), (ids, agree))
-        for name in ("swapped", "shuffled"):
-            wrong = says(tuned, encoded[name][0]), encoded[name][1]
-            found[str(n)] |= {
-                f"{name}: fine-tuned": share(wrong[0] == wrong[1]),
-                f"{name}: wrong taken for right": share(wrong[0][~wrong[1]]),
-                f"{name}: right taken for right": share(wrong[0][wrong[1]]),
-            }
-    if len(sizes) > 1:
-        texts, labels = labelled(numbers, 300 + seed, swap_two_digits)
-        tuned = fine_tune(bert, task.encode(texts), labels, seed)
-        swapped, right = encoded["swapped"]
-        found["labels of swapped digits"] = share(says(tuned, swapped) == right)
-    n_texts = N_TEXTS if len(sizes) == 1 else None
+        few = labelled(numbers[:n], 200 + seed)
+        found[str(n)] = tuned_on(bert, task, few, tests, seed)
+        if whole:
+            found[str(n)] |= compared(fresh, task, few, tests["changed"], seed)
+    if whole:
+        swapped = labelled(numbers, 300 + seed, swap_two_digits)
+        told = tuned_on(bert, task, swapped, {"changed": tests["swapped"]}, seed)
+        found["labels of swapped digits"] = told["fine-tuned"]
     found["without labels"] = {
-        name: check_without_labels(bert, task, texts[:n_texts], agree[:n_texts])
-        for name, (texts, agree) in tests.items()
-        if len(sizes) > 1 or name != "shuffled"
+        name: check_without_labels(
+            bert, task, *(test if whole else (part[:N_TEXTS] for part in test))
+        )
+        for name, test in tests.items()
+        if whole or name != "shuffled"
     }
     found["same counts"] = {
-        name: share(same_counts(task, texts) == agree) for name, (texts, agree) in tests.items()
+        name: share(same_counts(texts) == agree) for name, (texts, agree) in tests.items()
     }
     return found
+
+
+def tuned_on(
+    bert: BERT, task: TwoNotations, few: tuple[Sequence[Text], Tensor], tests: Tests, seed: int
+) -> dict[str, float]:
+    """Fine-tune on texts with labels, and see what the model then takes for right."""
+    tuned = fine_tune(bert, task.encode(few[0]), few[1], seed)
+    found: dict[str, float] = {}
+    for name, (texts, agree) in tests.items():
+        said = says(tuned, task.encode(texts))
+        if name == "changed":
+            found["fine-tuned"] = share(said == agree)
+        else:
+            found |= {
+                f"{name}: fine-tuned": share(said == agree),
+                f"{name}: wrong taken for right": share(said[~agree]),
+                f"{name}: right taken for right": share(said[agree]),
+            }
+    return found
+
+
+def compared(
+    fresh: BERT,
+    task: TwoNotations,
+    few: tuple[Sequence[Text], Tensor],
+    test: tuple[Sequence[Text], Tensor],
+    seed: int,
+) -> dict[str, float]:
+    """Learn from the same labels without having filled gaps before."""
+    (texts, labels), (ids, agree) = few, (task.encode(test[0]), test[1])
+    scratch = fine_tune(fresh, task.encode(texts), labels, seed)
+    found = {"from scratch": share(says(scratch, ids) == agree)}
+    return found | logistic_regressions(task, (task.encode(texts), labels), (ids, agree))
 
 
 def shuffle_digits(digits: str, rng: random.Random) -> str | None:
@@ -254,7 +281,7 @@ def shuffle_digits(digits: str, rng: random.Random) -> str | None:
     return None
 
 
-def same_counts(task: TwoNotations, texts: Sequence[Text]) -> Tensor:
+def same_counts(texts: Sequence[Text]) -> Tensor:
     """Say which texts have as many of each digit as the words say: what a rule finds that counts."""
     return torch.tensor(
         [

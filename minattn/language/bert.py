@@ -1,7 +1,7 @@
 """An encoder alone that fills gaps (chapter 11): hidden tokens, their loss, the model, a head for labels."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -173,7 +173,8 @@ class BERT(nn.Module):
         check_sizes(vocab_size=vocab_size)
         check_finite(embedding_scale=embedding_scale)
         self.embedding_scale = embedding_scale
-        self.d_model = int(encoder.blocks[0].self_attention.d_model)  # type: ignore[union-attr]
+        first: Any = encoder.blocks[0]
+        self.d_model: int = first.self_attention.d_model
         self.table = Table(vocab_size, self.d_model, "ids")
         nn.init.normal_(self.table.weight, std=self.d_model**-0.5)
         self.positions = nn.Identity() if positions is None else positions
@@ -279,7 +280,7 @@ def neighbour_counts(
         return found
 
     tokens = token_mask(train)
-    once = F.one_hot(train[tokens], vocab_size).sum(0).double()
+    once = train[tokens].bincount(minlength=vocab_size).double()
     counts = (once * unigrams / once.sum()).repeat(vocab_size ** len(neighbours), 1)
     pairs = contexts(train)[tokens], train[tokens]
     counts.index_put_(pairs, torch.ones(1, dtype=counts.dtype), accumulate=True)

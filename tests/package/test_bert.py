@@ -220,6 +220,17 @@ def test_places_matter_by_rotary_or_by_what_is_added():
     assert moves(added)
 
 
+def test_embeddings_are_scaled_before_places_are_added():
+    model, ids = make_model(positions=LearnedPositions(11, 12)), texts(2)
+    with seeded(0):
+        other = BERT(28, model.encoder, model.positions, embedding_scale=3.0)
+    other.table.weight.data.copy_(model.table.weight * 2 / 3)
+    torch.testing.assert_close(other.states(ids), model.states(ids))
+    with seeded(1):
+        spread = BERT(5_000, model.encoder).table.weight.std().item()
+    assert spread == pytest.approx(12**-0.5, rel=0.05)
+
+
 def test_one_table_reads_and_writes():
     model = make_model()
     assert model.readout.weight is model.table.weight
@@ -342,6 +353,7 @@ def test_counts_are_probabilities_also_between_neighbours_never_seen():
         (lambda: make_model()(torch.tensor([[28]])), "ids"),
         (lambda: BERTClassifier(make_model(), 0), "n_labels must be at least 1, got 0"),
         (lambda: BERT(0, make_model().encoder), "vocab_size must be at least 1, got 0"),
+        (lambda: BERT(28, make_model().encoder, embedding_scale=math.inf), "embedding_scale must be"),
         (lambda: neighbour_counts(texts(), texts(), 20), "train"),
     ],
 )  # fmt: skip
