@@ -54,6 +54,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "learned, embeddings times 8": {"positions": "learned", "scale": 8.0},
     "no positions": {"positions": "none"},
     "mask the wrong way round": {"sides": "padding"},
+    "sinusoidal": {"positions": "sinusoidal"},
+    "learned": {"positions": "learned"},
 }
 
 
@@ -194,8 +196,9 @@ def run(
         return labels_only(task, seed)
     model, found = pretrain(task, seed, **settings)
     fresh = make_model(task, 50 + seed, "rotary", "both")
-    found["gaps"] = fill_gaps(model, task, task.held_out)
-    found["alignment"] = alignment(model, task, task.held_out[:300])
+    left = settings.get("sides") == "left"
+    found["gaps"] = fill_gaps(model, task, task.held_out, left)
+    found["alignment"] = alignment(model, task, task.held_out[:300], left)
     found["labels"] = label_measures(model, fresh, task, seed, labels)
     if len(labels) > 1:
         found["counts"] = count_gaps(task, task.held_out)

@@ -72,10 +72,12 @@ def share(hits: Tensor) -> float:
 
 
 @torch.no_grad()
-def fill_gaps(model: BERT, task: TwoNotations, numbers: Sequence[int]) -> dict[str, float]:
-    """Score a model on hidden tokens of numbers."""
+def fill_gaps(
+    model: BERT, task: TwoNotations, numbers: Sequence[int], left: bool = False
+) -> dict[str, float]:
+    """Score a model on hidden tokens of numbers; one that looks left alone reads all that stands there."""
     batch = gaps(task, task.numbers(numbers))
-    return score(task, model(batch.read), batch)
+    return score(task, model(batch.ids if left else batch.read), batch)
 
 
 def count_gaps(task: TwoNotations, numbers: Sequence[int]) -> dict[str, Any]:
@@ -108,8 +110,13 @@ def digit_gaps(task: TwoNotations, texts: Sequence[Text]) -> tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def alignment(model: BERT, task: TwoNotations, numbers: Sequence[int]) -> dict[str, Any]:
-    """Score where attention looks from a hidden digit: at the word that says it?"""
+def alignment(
+    model: BERT, task: TwoNotations, numbers: Sequence[int], left: bool = False
+) -> dict[str, Any]:
+    """Score where attention looks from a hidden digit: at the word that says it?
+
+    One that looks left alone tells a digit at the place before it.
+    """
     texts = [two_notations_text(number) for number in numbers]
     read, places, right, words = digit_gaps(task, texts)
     with recording(model) as record:
@@ -117,7 +124,9 @@ def alignment(model: BERT, task: TwoNotations, numbers: Sequence[int]) -> dict[s
     rows = torch.arange(len(read))
     found: dict[str, Any] = {}
     for layer, name in enumerate(LAYERS, 1):
-        weights = record.weights(name)[rows, :, places][:, :, None]  # (rows, heads, 1, seq)
+        weights = record.weights(name)[rows, :, places - int(left)][
+            :, :, None
+        ]  # (rows, heads, 1, seq)
         mean = weights.mean(1)
         found[f"layer {layer}"] = {
             "mean of heads": pointing(mean, right).inside.item(),
