@@ -1,1 +1,1 @@
-"""The exercises of chapter 11: hiding tokens, the loss of the hidden ones, a wrong digit found without labels."""
+"""The exercises of chapter 11: hiding tokens, their loss, a digit changed, a model that reads nothing."""
