@@ -113,9 +113,9 @@ class Smeared(nn.Module):
         self,
         query: Float[Tensor, "batch heads queries d_head"],
         key: Float[Tensor, "batch heads keys d_head"],
-        value: Float[Tensor, "batch heads keys d_head"],
+        value: Float[Tensor, "batch heads keys d_v"],
         mask: Mask = None,
-    ) -> Float[Tensor, "batch heads queries d_head"]:
+    ) -> Float[Tensor, "batch heads queries d_v"]:
         """Mix every key with the one before, and attend."""
         share = self.mix.sigmoid()
         if mask is not None:  # what the last query may not look at is padding

@@ -468,7 +468,7 @@ def test_a_word_is_joined_as_the_package_cuts_it(word, merges):
     drawing = drawings.merging(word, merges)
     shown, text = words(drawing), Subwords(tuple("▁Seitnlwrab"), tuple(merges))
     assert shown[1 : 1 + len(word)] == list(word)
-    assert shown[shown.index("pieces") + 1 :] == text._cut(word)
+    assert shown[shown.index("pieces") + 1 :] == list(text._cut(word))
     used = [shown.index(name) for name in shown if re.match(r"\d\. ", name)]
     assert used == sorted(used)
     made = len(word) - len(text._cut(word))  # each merge makes one piece less

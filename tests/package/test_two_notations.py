@@ -109,7 +109,7 @@ def test_ids_of_what_is_special_and_of_what_is_not(task):
 def test_encoding_frames_and_pads(task):
     ids = task.numbers([4_000, 412_743])
     assert ids[:, 0].tolist() == [BOS, BOS]
-    assert task.vocabulary.decode(ids[0]) == ["vier", "tausend", "=", "4", "0", "0", "0"]
+    assert task.vocabulary.decode(ids[0].tolist()) == ["vier", "tausend", "=", "4", "0", "0", "0"]
     assert ids[0, 8:].tolist() == [EOS] + [PAD] * (ids.shape[1] - 9)
 
 

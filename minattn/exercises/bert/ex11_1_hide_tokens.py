@@ -13,7 +13,7 @@ IGNORE = -100
 """What stands where nothing is to be told; F.cross_entropy leaves it out."""
 
 Texts = tuple[Tensor, Tensor]
-Span = tuple[float, float]
+Span = tuple[float | int, float | int]
 """From which number on, and below which."""
 
 _ROLLS = torch.tensor([0.05, 0.15, 0.45, 0.79, 0.81, 0.89, 0.91, 0.99])

@@ -90,7 +90,9 @@ def first_kept(tokens: Sequence[int]) -> Read:
     return _all(tokens)[:4] + _all(tokens)[4:][-1:]
 
 
-def moved_at(*places: int, by: Sequence[float] = (0.6, -1.1)) -> Callable[[int, Tensor], Tensor]:
+def moved_at(
+    *places: int, by: Sequence[float | int] = (0.6, -1.1)
+) -> Callable[[int, Tensor], Tensor]:
     """Make something that moves the first logits at some places."""
 
     def spoils(place: int, logits: Tensor) -> Tensor:
