@@ -1,4 +1,4 @@
-"""Chapter 7: one model, read out greedily, with beams and by chance; and what a wrong word does to the next one."""
+"""Chapter 8: one model, read out greedily, with beams and by chance; and what a wrong word does to the next one."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""Chapter 7: real sentences. Data, pieces, dropout, beams; the model's own mistakes; verbs that change their place."""
+"""Chapter 9: real sentences. Data, pieces, dropout, beams; the model's own mistakes; verbs that change their place."""
 
 import random
 from collections.abc import Sequence

@@ -25,12 +25,10 @@ def adamw_step(
     weight_decay: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the weights and the two running means after one step; the rate rises during the warm-up."""
-    rate = highest * min(1.0, step / warm_up)
-    m = betas[0] * m + (1 - betas[0]) * gradient
-    v = betas[1] * v + (1 - betas[1]) * gradient.square()
-    mean = m / (1 - betas[0] ** step)
-    root = (v / (1 - betas[1] ** step)).sqrt()
-    return w - rate * (mean / (root + eps) + weight_decay * w), m, v
+    rate = warmed_up(step, highest, warm_up)
+    m, v = running(m, v, gradient, betas)
+    mean, square = m / correction(betas[0], step), v / correction(betas[1], step)
+    return w - rate * (divided(mean, square, eps) + weight_decay * w), m, v
 
 
 def warmed_up(step: int, highest: float, warm_up: int) -> float:
@@ -139,9 +137,9 @@ def eps_before_the_correction(
     weight_decay: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Correct the rate in place of the means, so that eps stands beside a root that is too small."""
-    rate = highest * min(1.0, step / warm_up)
+    rate = warmed_up(step, highest, warm_up)
     m, v = running(m, v, gradient, betas)
-    corrected = rate * (1 - betas[1] ** step) ** 0.5 / (1 - betas[0] ** step)
+    corrected = rate * correction(betas[1], step) ** 0.5 / correction(betas[0], step)
     return w - corrected * m / (v.sqrt() + eps) - rate * weight_decay * w, m, v
 
 
