@@ -8,6 +8,9 @@ from pathlib import Path
 
 import yaml
 
+LAST_OF_THE_TRUNK = 9
+"""Chapters up to this number are read in order; those after it are siblings in parts."""
+
 
 @dataclass(frozen=True)
 class Chapter:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from book.tools.contents import chapters_in_order
+from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {"scaling.blockwise": 22}
 """Modules whose chapter is still to come, with its number."""
@@ -19,16 +19,27 @@ def layers(root: Path) -> list[list[str]]:
     return [re.findall(r"\w+", layer) for layer in reversed(contract["layers"])]
 
 
-def modules_in_order(root: Path) -> list[str]:
-    """Every module that the reader may meet: ground floor, chapters in reading order, support.
+def modules_by_page(root: Path) -> dict[str, list[str]]:
+    """Every module that the reader may meet, in reading order, under the page that documents it.
 
-    A module of the ground floor that a chapter explains stands with its chapter. Of a package in support
-    the files beside its face are named too; the exercises, in folders, are not.
+    `trunk` begins with the ground floor, of which a module that a chapter explains stands with its chapter;
+    `parts` are what the later chapters bring. `support` names of a package the files beside its face too; the
+    exercises, in folders, are not there.
     """
     ground, *_, support = layers(root)
-    brought = [name for chapter in chapters_in_order(root).values() for name in chapter.modules]
-    found = [name for name in ground if name not in brought] + brought + list(WAITING)
-    for name in support:
-        files = sorted((root / "minattn" / name).glob("[a-z]*.py"))
-        found += [name, *(f"{name}.{file.stem}" for file in files)]
-    return [f"minattn.{name}" for name in found]
+    trunk: list[str] = []
+    parts: list[str] = []
+    for chapter in chapters_in_order(root).values():
+        (trunk if chapter.number <= LAST_OF_THE_TRUNK else parts).extend(chapter.modules)
+    pages = {
+        "trunk": [name for name in ground if name not in trunk] + trunk,
+        "parts": parts + list(WAITING),
+        "support": [module for name in support for module in face_and_files(root, name)],
+    }
+    return {page: [f"minattn.{name}" for name in names] for page, names in pages.items()}
+
+
+def face_and_files(root: Path, name: str) -> list[str]:
+    """A module, or a package with the files beside its face."""
+    files = sorted((root / "minattn" / name).glob("[a-z]*.py"))
+    return [name, *(f"{name}.{file.stem}" for file in files)]

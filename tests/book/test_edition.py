@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[2]
 NO_PROSE = re.compile(r"```.*?```|\$\$.*?\$\$|<[^>]+>|\{[a-z:]+\}`[^`]*`", re.DOTALL)
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
-LAST_OF_THE_TRUNK = 9
 
 
 def faults(notebook, number):
@@ -26,7 +25,7 @@ def faults(notebook, number):
     found = []
 
     words = sum(words_of(cell) for part, cell in parts if part == "main")
-    most = 2200 if number <= LAST_OF_THE_TRUNK else 1500
+    most = 2200 if number <= contents.LAST_OF_THE_TRUNK else 1500
     if words > most:
         found.append(f"the main path has at most {most} words, got {words}")
     folded, visible = lines_of(before, folded=True), lines_of(before, folded=False)

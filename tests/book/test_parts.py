@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from book.tools import contents
-from book.tools.layers import WAITING, layers
+from book.tools.layers import WAITING, layers, modules_by_page
 from tests.book.cells import code_of
 
 ROOT = Path(__file__).parents[2]
@@ -158,3 +158,14 @@ def test_nothing_needed_is_unused(stem):
         assert not brings or any(home(name)[1] in brings for name in used), (
             f"{stem} needs {need} and imports nothing that it brings"
         )
+
+
+def test_each_module_is_documented_on_one_page():
+    pages = modules_by_page(ROOT)
+    documented = [name.removeprefix("minattn.") for names in pages.values() for name in names]
+    assert len(documented) == len(set(documented))
+    for name in set(FILES) - set(documented):  # a face of a part, or what another face shows
+        assert home(name) == (FACE, name) or name.split(".")[0] in documented, name
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "book").glob("*.md"))]
+    used = [kind for text in texts for kind in re.findall(r"```\{api-modules\} (\w+)", text)]
+    assert sorted(used) == sorted(pages)

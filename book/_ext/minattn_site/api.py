@@ -1,4 +1,4 @@
-"""The page of the package: what Sphinx reads out of docstrings, and how."""
+"""The pages of the package: what Sphinx reads out of docstrings, and how."""
 
 from pathlib import Path
 
@@ -7,15 +7,17 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from book.tools.layers import modules_in_order
+from book.tools.layers import modules_by_page
 
 
 class ApiModules(SphinxDirective):
-    """Document every module of the package, each under a heading that the table of contents can show."""
+    """Document the modules of one page, each under a heading that the table of contents can show."""
+
+    required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         lines: list[str] = []
-        for module in modules_in_order(Path(self.env.app.srcdir)):
+        for module in modules_by_page(Path(self.env.app.srcdir))[self.arguments[0]]:
             lines += [f"## `{module}`", "", "```{eval-rst}"]
             lines += [f".. automodule:: {module}", "   :members:", "```", ""]
         source = StringList(lines, self.get_source_info()[0])
