@@ -1,5 +1,6 @@
 """Chapter 11: a model of the size of BERT that reads from both sides without attention fills the same gaps."""
 
+import random
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from book.experiments.bert import (
     BATCH_SIZE,
     D_MODEL,
+    LABELS,
     SHARE,
     STEPS,
     WARM_UP,
@@ -33,16 +35,15 @@ from minattn.training import seeded
 from minattn.transformer import EncoderBlock, TransformerEncoder
 from minattn.vocabulary import token_mask
 
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 1.6e-2
+"""Chosen, with the number of layers, by the loss on the validation part."""
+
 N_TIMED = 40
 """Steps by which the time of BERT is measured beside that of the recurrent model."""
 
 N_LABELS = 200
 
-ARMS: dict[str, dict[str, Any]] = {
-    "GRU": {"d_state": 92, "n_layers": 1, "steps": STEPS},
-    "2 layers": {"d_state": 55, "n_layers": 2, "steps": STEPS},
-}
+ARMS: dict[str, dict[str, Any]] = {"GRU": {"d_state": 92, "n_layers": 1}}
 
 
 class RecurrentBERT(BERT):
@@ -78,20 +79,18 @@ def pretrain(model: BERT, task: TwoNotations, how: Recipe) -> tuple[list[float],
     return losses, time.process_time() - begin
 
 
-def run(
-    seed: int, d_state: int, n_layers: int, steps: int, learning_rate: float = LEARNING_RATE
-) -> dict[str, Any]:
+def run(seed: int, d_state: int, n_layers: int) -> dict[str, Any]:
     """Train one model and measure it as BERT was."""
     task = two_notations()
     bert = make_model(task, seed, "rotary", "both")
     with seeded(seed):
         model = RecurrentBERT(len(task.vocabulary), d_state, n_layers)
     losses, took = pretrain(
-        model, task, recipe(steps, learning_rate, WARM_UP, batch_size=BATCH_SIZE, seed=seed)
+        model, task, recipe(STEPS, LEARNING_RATE, WARM_UP, batch_size=BATCH_SIZE, seed=seed)
     )
-    timed = recipe(N_TIMED, learning_rate, 1, batch_size=BATCH_SIZE, seed=seed)
+    timed = recipe(N_TIMED, LEARNING_RATE, 1, batch_size=BATCH_SIZE, seed=seed)
     tests = write_tests(task)
-    numbers = task.train[:N_LABELS]
+    numbers = random.Random(100 + seed).sample(task.train, max(LABELS))[:N_LABELS]  # as BERT's
     texts, agree = labelled(numbers, 200 + seed)
     tuned = fine_tune(model, task.encode(texts), agree, seed)
     asked, right = tests["changed"]
