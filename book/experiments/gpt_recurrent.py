@@ -26,7 +26,7 @@ from minattn.tasks.functions import python_functions
 from minattn.training import seeded
 from minattn.translation import Memory, State, Table, Translator, tokens_of
 
-LEARNING_RATE, DROPOUT = 1.6e-2, 0.1
+LEARNING_RATE, DROPOUT = 3e-2, 0.1
 """Chosen, with the number of layers, by the loss on the validation part."""
 
 N_TIMED = 40
