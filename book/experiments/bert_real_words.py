@@ -232,12 +232,13 @@ def fill(model: BERT, parts: Parts, ids: Tensor) -> dict[str, dict[str, float]]:
 def count(parts: Parts) -> dict[str, Any]:
     """Score counts on the same tokens; all neighbours are seen, also those that are hidden."""
     counting = Counting(parts)
+    guesses = counting.guesses()
     found: dict[str, Any] = {}
     for place, part in enumerate(("validation", "test")):
         ids = counting.ids[1 + place]
         chosen = gaps(parts, ids).chosen
         found[part] = {}
-        for name, p in counting.guesses().items():
+        for name, p in guesses.items():
             logits = p[place].log()
             found[part][name] = {
                 "gaps": scored(logits.repeat(N_DRAWS, 1, 1), ids.repeat(N_DRAWS, 1), parts, chosen),
