@@ -26,6 +26,9 @@ from minattn.vocabulary import BOS, EOS, Vocabulary, pad
 
 SEEDS = (0, 1, 2)
 BATCH_SIZE = 32
+LETTERS = range(3, 17)
+"""How long words are: few are longer."""
+
 BEGINNING = 5
 """Words with so many first letters in common are on one side of the split: most inflected forms of a word."""
 
@@ -87,7 +90,7 @@ def letters() -> Parts:
     """Split the German words of the messages."""
     messages = message_pairs()
     every = " ".join(pair.german for pair in (*messages.train, *messages.held_out)).lower()
-    words = sorted({word for word in re.findall(r"[a-zäöüß]+", every) if len(word) >= 3})
+    words = sorted({word for word in re.findall(r"[a-zäöüß]+", every) if len(word) in LETTERS})
     beginnings = sorted({word[:BEGINNING] for word in words})
     random.Random(0).shuffle(beginnings)
     tenth = len(beginnings) // 10
