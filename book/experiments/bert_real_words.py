@@ -45,8 +45,8 @@ N_DRAWS = 5
 ARMS: dict[str, dict[str, Any]] = {
     "letters, counting": {"of": "letters"},
     "words, counting": {"of": "words"},
-    "letters": {"of": "letters", "steps": 1500, "learning_rate": 3e-3, "dropout": 0.1},
-    "words": {"of": "words", "steps": 600, "learning_rate": 3e-3, "dropout": 0.1},
+    "letters": {"of": "letters", "steps": 2000, "dropout": 0.1},
+    "words": {"of": "words", "steps": 1500, "dropout": 0.1},
 }
 
 
