@@ -165,6 +165,14 @@ def new_names(text: str, known: set[str], cut: Subwords) -> list[bool]:
     return marked
 
 
+def sorted_test(functions: Functions, words: Vocabulary) -> tuple[Texts, dict[str, np.ndarray]]:
+    """Encode the test texts, and sort their tokens."""
+    known = {word for text in functions.train for word in re.findall(r"\w+", text)}
+    names = [new_names(text, known, pieces(functions)) for text in functions.test]
+    test = encoded(functions.test, functions, words)
+    return test, kinds(test, names)
+
+
 def sorted_bits(found: np.ndarray, of: dict[str, np.ndarray], characters: int) -> dict[str, float]:
     """Average the bits of each kind of token."""
     means = {kind: float(found[chosen].mean()) for kind, chosen in of.items() if chosen.any()}
@@ -230,10 +238,7 @@ def run(seed: int, n_layers: int = 2, steps: int = STEPS, **settings: Any) -> di
     functions = python_functions()
     task = make_task(functions)
     words = task.target
-    test = encoded(functions.test, functions, words)
-    known = {word for text in functions.train for word in re.findall(r"\w+", text)}
-    names = [new_names(text, known, pieces(functions)) for text in functions.test]
-    of = kinds(test, names)
+    test, of = sorted_test(functions, words)
     if not n_layers:
         return count(functions, words, of)
     model = make_model(len(words), seed, n_layers, **settings)
