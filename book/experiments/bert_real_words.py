@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -85,7 +85,6 @@ def with_vocabulary(parts: Sequence[Sequence[Sequence[str]]], least: int) -> Par
     return Parts(*parts, Vocabulary([MASK, RARE, *known]))
 
 
-@cache
 def letters() -> Parts:
     """Split the German words of the messages."""
     messages = message_pairs()
@@ -101,7 +100,6 @@ def letters() -> Parts:
     return with_vocabulary(parts, 1)
 
 
-@cache
 def words() -> Parts:
     """Split the English sentences of the messages; groups of near copies stay together."""
     test, validation = message_pairs(seed=0), message_pairs(seed=1)

@@ -22,6 +22,7 @@ from book.experiments.bert_real_words import (
     with_vocabulary,
     words,
 )
+from book.experiments.fingerprint import in_short
 
 TOY = with_vocabulary((["abab", "abc", "cab"], ["ab", "abc"], ["cabd"]), 1)
 make_parts = pytest.mark.parametrize("make", [letters, words])
@@ -102,3 +103,10 @@ def test_a_guess_of_a_special_token_does_not_count():
     logits[..., : TOY.ordinary.start] = 1000.0
     found = scored(logits, ids, TOY, asked_about(TOY, ids))
     assert found["right"] == 1 and found["loss"] < 1e-9
+
+
+@make_parts
+def test_what_a_fingerprint_shortens_is_whole_again_afterwards(make):
+    with in_short([]):
+        few = getattr(experiment, make.__name__)()
+    assert len(few.train) < len(make().train) / 2
