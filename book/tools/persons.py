@@ -165,7 +165,9 @@ def notice(lines: Iterable[str]) -> str:
     return (
         "The people in persons.json.xz come from the definitions in WordNet 3.0, and stay under its licence. They\n"
         "were chosen and changed: quotations were left out, long definitions cut, and headlines made by rule. The\n"
-        "authors of WordNet have nothing to do with this package.\n\n" + "\n".join(licence).strip() + "\n"
+        "authors of WordNet have nothing to do with this package.\n\n"
+        + "\n".join(licence).strip()
+        + "\n"
     )
 
 

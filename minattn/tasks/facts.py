@@ -102,8 +102,10 @@ def facts(
         ValueError: if a count is below 1 or the seed below 0.
 
     >>> task = facts(n_train=100, n_validation=10, n_held_out=10)
-    >>> " ".join(task.held_out[1].source)
-    >>> " ".join(task.held_out[1].target)
+    >>> " ".join(task.held_out[3].source)
+    'the shepherd Katok from Nusak left for Zekan in 1954 . snow fell on Segurges in 1952 .'
+    >>> " ".join(task.held_out[3].target)
+    'land : Katok of Nusak moves to Zekan , 1954'
     """
     check_sizes(n_train=n_train, n_validation=n_validation, n_held_out=n_held_out)
     check_whole(0, seed=seed)

@@ -1,8 +1,7 @@
 """People who lived, as WordNet tells of them, and a headline for each: real texts full of names seen only once.
 
-The texts are definitions of WordNet 3.0 with the names in front; its licence lies beside them in ``persons.LICENSE``, and
-``book/tools/persons.py`` is how they were extracted. The headlines were made by rule, so they are not written by people
-as the texts are.
+The texts are definitions of WordNet 3.0 with the names in front; its licence lies beside them in ``persons.LICENSE``,
+and ``book/tools/persons.py`` is how they were extracted. People wrote the texts; the headlines were made by rule.
 """
 
 import json
@@ -28,8 +27,11 @@ def persons(n_words: int = 1500) -> SummaryTask:
 
     >>> task = persons()
     >>> len(task.train), len(task.validation), len(task.held_out), len(task.source)
-    >>> print(" ".join(task.held_out[3].source))
-    >>> print(" ".join(task.held_out[3].target))
+    (1663, 246, 257, 1504)
+    >>> " ".join(task.held_out[5].source)
+    'Arnold , Matthew Arnold : English poet and literary critic ( 1822 - 1888 )'
+    >>> " ".join(task.held_out[5].target)
+    'Matthew Arnold , poet from England , lived 1822 to 1888'
     """
     check_sizes(n_words=n_words)
     packed = resources.files("minattn.tasks").joinpath("persons.json.xz").read_bytes()

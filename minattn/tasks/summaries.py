@@ -58,7 +58,8 @@ class SummaryTask(Task):
         Raises:
             ValueError: if there is no example, a text is empty, or holds a special token.
         """
-        sources, targets = [], []
+        sources: list[list[int]] = []
+        targets: list[list[int]] = []
         for example in examples:
             here = self.vocabulary_of(example.source)
             for tokens, rows in ((example.source, sources), (example.target, targets)):
