@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from minattn.alignment import MultiplicativeAttention
+from minattn.checks import check_sizes
 from minattn.recurrent import RecurrentTranslator
 from minattn.seam import Attend
 from minattn.tasks.summaries import UNK
@@ -81,6 +82,35 @@ def mixture(
     return both.masked_fill(~possible, -torch.inf)
 
 
+def coverage_loss(
+    weights: Float[Tensor, "batch queries keys"], tokens: Bool[Tensor, "batch queries"]
+) -> Float[Tensor, ""]:
+    r"""Measure how much attention goes to places that have had some already; to be added to a loss, times a factor.
+
+    .. math:: \frac{1}{n} \sum_t \sum_j \min\Bigl(\alpha_{tj}, \sum_{t' < t} \alpha_{t'j}\Bigr)
+
+    Args:
+        weights: attention over the places of the source.
+        tokens: True where the summary has a word; n is their number.
+
+    Returns:
+        Between 0, where no place is looked at twice, and 1.
+
+    Raises:
+        ValueError: if there is no word.
+
+    References:
+        See et al. 2017, arXiv:1704.04368, equation 12. There attention also reads what it has covered.
+
+    >>> twice = torch.tensor([[[0.9, 0.1], [0.9, 0.1]]])
+    >>> coverage_loss(twice, torch.ones(1, 2, dtype=torch.bool))
+    tensor(0.5000)
+    """
+    check_sizes(tokens=int(tokens.sum()))
+    before = weights.cumsum(1) - weights
+    return torch.minimum(weights, before).sum(-1)[tokens].mean()
+
+
 class KnownWords(Table):
     """A table of embeddings that reads every id beyond the vocabulary as ``UNK``.
 
@@ -118,10 +148,9 @@ class Summarizer(RecurrentTranslator):
         vocab_size: how many ids the vocabulary has.
         d_model: width of embeddings, states and context.
         attend: how the decoder looks at the source; multiplicative attention if not given.
-        dropout: share of what the output layer reads that is dropped in training.
 
     Raises:
-        ValueError: if the vocabulary has no ``UNK``, ``d_model`` is odd or below 1, or dropout is not in [0, 1).
+        ValueError: if the vocabulary has no ``UNK``, or ``d_model`` is odd or below 1.
 
     References:
         See et al. 2017, arXiv:1704.04368, section 2.1.
@@ -133,7 +162,6 @@ class Summarizer(RecurrentTranslator):
         d_model: int = 64,
         *,
         attend: Attend | None = None,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__(
             vocab_size,
@@ -141,7 +169,6 @@ class Summarizer(RecurrentTranslator):
             d_model=d_model,
             attend=MultiplicativeAttention(d_model, d_model) if attend is None else attend,
             bidirectional=True,
-            dropout=dropout,
         )
         self.embedding = self.encoder.embedding = KnownWords(vocab_size, d_model)
         self.out_proj.weight = self.embedding.weight
@@ -180,7 +207,6 @@ class PointerGenerator(Summarizer):
         vocab_size: as for ``Summarizer``, and so are the others.
         d_model: see ``Summarizer``.
         attend: see ``Summarizer``; its weights are both where the decoder looks and what is copied.
-        dropout: see ``Summarizer``.
 
     Raises:
         ValueError: see ``Summarizer``.
@@ -201,9 +227,8 @@ class PointerGenerator(Summarizer):
         d_model: int = 64,
         *,
         attend: Attend | None = None,
-        dropout: float = 0.0,
     ) -> None:
-        super().__init__(vocab_size, d_model, attend=attend, dropout=dropout)
+        super().__init__(vocab_size, d_model, attend=attend)
         self.gate = nn.Linear(3 * d_model, 1)
 
     def step(
@@ -215,10 +240,13 @@ class PointerGenerator(Summarizer):
         return self._say(x[:, None], after[:, None], memory).log_probs[:, 0], (after,)
 
     def said(
-        self, source: Int[Tensor, "batch source"], target_in: Int[Tensor, "batch target"]
+        self,
+        source: Int[Tensor, "batch source"],
+        target_in: Int[Tensor, "batch target"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Said:
         """Return everything that is known of the steps under teacher forcing."""
-        memory = self.memory_of(source, None, target_in)
+        memory = self.memory_of(source, source_mask, target_in)
         x = self.embedding(target_in)
         states, _ = self.gru(x, self.start(memory)[0][None])
         return self._say(x, states, memory)
@@ -230,7 +258,7 @@ class PointerGenerator(Summarizer):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> Float[Tensor, "batch target words"]:
         """Return the log-probabilities under teacher forcing, all steps at once."""
-        return self.said(source, target_in).log_probs
+        return self.said(source, target_in, source_mask).log_probs
 
     def _say(
         self,
