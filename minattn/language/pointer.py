@@ -231,6 +231,9 @@ class PointerGenerator(Summarizer):
         super().__init__(vocab_size, d_model, attend=attend)
         self.gate = nn.Linear(3 * d_model, 1)
 
+    mix = staticmethod(mixture)
+    """How the two ways become one."""
+
     def step(
         self, token: Int[Tensor, " batch"], state: State, memory: Memory
     ) -> tuple[Float[Tensor, "batch words"], State]:
@@ -274,5 +277,5 @@ class PointerGenerator(Summarizer):
         found = self.attend(states, memory.states, value, memory.mask[:, None])
         context, weights = found[..., :-n], found[..., -n:]
         gate = self.gate(torch.cat([states, context, x], dim=-1))[..., 0]
-        log_probs = mixture(self._logits(states, context), gate, weights, memory.ids)
+        log_probs = self.mix(self._logits(states, context), gate, weights, memory.ids)
         return Said(log_probs, weights, gate.sigmoid())

@@ -179,7 +179,7 @@ def test_every_way_of_writing_works(kind, attend):
 def names():
     words = summary_vocabulary("in came went of".split())
     texts = ["in Tisk came Molvar", "Ro went", "of Li of Ko of Li"]
-    made = [Example(tuple(t.split()), ("Nobody",), (None,), 1) for t in texts]
+    made = tuple(Example(tuple(t.split()), ("Nobody",), (None,), 1) for t in texts)
     return SummaryTask("names", words, words, made, made, made)
 
 
