@@ -25,8 +25,8 @@ from minattn.training import seeded
 from minattn.translation import translate
 
 SIZES = {"facts": 48, "persons": 64}
-STEPS = {"facts": 400, "persons": 700}
-LEARNING_RATE = {"facts": 8e-3, "persons": 1e-2}
+STEPS = {"facts": 400, "persons": 600}
+LEARNING_RATE = {"facts": 1.2e-2, "persons": 1e-2}
 BATCH_SIZE = 32
 
 KINDS = ("pointer", "no pointer", "one vector", "rules")
