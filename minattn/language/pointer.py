@@ -75,11 +75,8 @@ def mixture(
     there = copied(torch.ones_like(weights), ids, n_words) > 0
     least = torch.finfo(share.dtype).tiny  # attention that was rounded to 0
     pointed = F.logsigmoid(-gate)[..., None] + share.clamp_min(least).log()
-    pointed = pointed.masked_fill(~there, -torch.inf)
-    possible = there | (generated > -torch.inf)
-    # The gradient of a sum of two impossible ways would be NaN.
-    both = torch.logaddexp(generated.masked_fill(~possible, 0.0), pointed)
-    return both.masked_fill(~possible, -torch.inf)
+    # Where both are minus infinity their gradient is NaN, and goes into what was filled in, not into the inputs.
+    return torch.logaddexp(generated, pointed.masked_fill(~there, -torch.inf))
 
 
 def coverage_loss(

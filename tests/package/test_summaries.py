@@ -23,10 +23,10 @@ def task_of(*examples):
 
 
 def test_other_words_are_numbered_in_the_order_in_which_their_own_text_has_them():
-    one = example("Molvar moved to Tisk in Molvar", "Tisk : Molvar")
+    one = example("Molvar moved to Tisk in Tisk", "Tisk : Molvar")
     two = example("Tisk moved", "moved Tisk")
     batch = task_of(one, two).batch([one, two])
-    assert batch.source.tolist() == [[V, 4, 5, V + 1, 6, V, EOS], [V, 4, EOS, 0, 0, 0, 0]]
+    assert batch.source.tolist() == [[V, 4, 5, V + 1, 6, V + 1, EOS], [V, 4, EOS, 0, 0, 0, 0]]
     assert batch.target_in.tolist() == [[BOS, V + 1, UNK, V], [BOS, 4, V, 0]]
     assert batch.target_out.tolist() == [[V + 1, UNK, V, EOS], [4, V, EOS, 0]]
 
