@@ -65,7 +65,9 @@ def ways():
 def test_the_faults_are_faults():
     right = mixture(*ways()).exp()[0, 0]
     assert right.tolist() == pytest.approx([0.125, 0.125, 0.125, 0.275, 0.35])
-    assert last_place_only(*ways()).exp()[0, 0].tolist() == pytest.approx([*right[:4].tolist(), 0.1])
+    assert last_place_only(*ways()).exp()[0, 0].tolist() == pytest.approx(
+        [*right[:4].tolist(), 0.1]
+    )
     expected = [(0.25 * 1e-9) ** 0.5] * 3 + [(0.25 * 0.3) ** 0.5, (0.7 * 1e-9) ** 0.5]
     assert sum_of_logs(*ways()).exp()[0, 0].tolist() == pytest.approx(expected, rel=1e-4)
 
