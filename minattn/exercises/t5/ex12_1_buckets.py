@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from minattn.exercises.exercise import Case, Exercise, Law, Mistake
+from minattn.exercises.exercise import Answer, Case, Exercise, Law, Mistake
 
 Sides = tuple[Tensor, int, Tensor]
 """The first bucket of the side of each distance, how many buckets a side has, and how far each is."""
@@ -62,7 +62,7 @@ def _buckets(
     return first + clip(buckets, n_side, n_buckets)
 
 
-def _on(one: Callable[[Tensor, int], Sides], two: Callable[[Tensor, int], Sides]) -> Callable:
+def _on(one: Callable[[Tensor, int], Sides], two: Callable[[Tensor, int], Sides]) -> Answer:
     """Make an answer with other sides, for one side and for both."""
     return partial(_buckets, sides=lambda d, n, both_sides: (two if both_sides else one)(d, n))
 
