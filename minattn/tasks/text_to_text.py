@@ -1,0 +1,376 @@
+"""Many tasks on numbers in one: a task word in front of the source says what is to be done.
+
+``german: seven hundred and three`` is ``siebenhundertdrei``, ``sort: 7 0 3`` is ``0 3 7``. A number is held out
+from all tasks or from none.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate, pairwise
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from minattn.checks import check_sizes, check_whole
+from minattn.subwords import START, Subwords, learn_subwords
+from minattn.tasks.base import Example, Task, check_range
+from minattn.tasks.german_numbers import number_example
+from minattn.tasks.two_languages import french_words
+from minattn.vocabulary import EOS, Vocabulary, pad
+
+NOTATIONS = ("english", "german", "french", "digits")
+"""How a number can be written; the task word is the one with a colon."""
+
+TRANSLATIONS = (
+    "english to german",
+    "german to english",
+    "english to digits",
+    "digits to english",
+    "german to digits",
+    "digits to german",
+    "english to french",
+    "digits to french",
+)
+UNTRAINED = "german to french"
+"""There is nothing to learn this from, so that it can be asked all the same."""
+
+LISTS = ("sort", "reverse", "count")
+"""What is done with digits: sort them, turn them round, count the odd ones and the even ones."""
+
+TASKS = (*TRANSLATIONS, *LISTS, "date")
+
+WORDS = tuple(f"{word}:" for word in (*NOTATIONS, *LISTS, "date"))
+"""The first token of a source."""
+
+SENTINELS = tuple(f"<gap {number}>" for number in range(10))
+"""Tokens for gaps in a text, see ``minattn.language.t5.corrupt_spans``."""
+
+LARGEST = 9999
+N_MERGES = 150
+_LEARNED_FROM = 400
+_SHORT, _LONG = 3, (5, 7)
+"""A list has three or four digits, those of a number; or from five to seven."""
+
+_MONTHS = (
+    "january february march april may june july august september october november december"
+).split()
+_TEENS = {
+    *"ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(),
+    *"zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn".split(),
+}
+_TENS = {
+    *"twenty thirty forty fifty sixty seventy eighty ninety".split(),
+    *"zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split(),
+}
+_SILENT = {"hundred", "thousand", "and", "hundert", "tausend", "und"}
+
+Places = tuple[int, ...]
+"""Which digits of a number a token says, counted from the right; none for ``hundred`` and ``and``."""
+
+Said = tuple[str, Places]
+
+
+@dataclass(frozen=True)
+class TextExample(Example):
+    """An example that knows its task, and which of its tokens say the same; it has no other alignment.
+
+    Args:
+        task: one of ``TASKS``, or ``UNTRAINED``.
+        source_says: for each source token what it says, such as the places of digits.
+        target_says: the same for each target token.
+    """
+
+    task: str = ""
+    source_says: tuple[Places, ...] = field(default=(), repr=False)
+    target_says: tuple[Places, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class TextToText(Task):
+    """All tasks in one, with one vocabulary for what is read and what is written.
+
+    Args:
+        validation: examples to choose by.
+        pieces: how texts are cut.
+        numbers: the numbers to learn from, those to choose by, and those that are held out.
+    """
+
+    validation: tuple[TextExample, ...] = field(repr=False, default=())
+    pieces: Subwords = field(repr=False, default=Subwords((START,), ()))
+    numbers: tuple[tuple[int, ...], ...] = field(repr=False, default=())
+
+    def tokens(self, text: str) -> tuple[str, ...]:
+        """Cut a text whose first word may be a task word, such as ``sort: 3 1 2``.
+
+        Raises:
+            ValueError: if a character is in no text of the task.
+        """
+        first, _, rest = text.partition(" ")
+        if first in WORDS:
+            return (first, *self.pieces.encode(rest))
+        return tuple(self.pieces.encode(text))
+
+    def sources(self, texts: Iterable[str]) -> Int[Tensor, "batch source"]:
+        """Encode texts for a model to read.
+
+        Raises:
+            ValueError: if there is no text, or a character is in no text of the task.
+        """
+        return pad([[*self.source.encode(self.tokens(text)), EOS] for text in texts])
+
+    def text(self, tokens: Iterable[str]) -> str:
+        """Put tokens together to a text again."""
+        return self.pieces.decode(tokens)
+
+    def of(self, task: str, examples: Iterable[Example] | None = None) -> tuple[TextExample, ...]:
+        """Choose the examples of one task, from those held out if no others are given."""
+        given = self.held_out if examples is None else examples
+        return tuple(e for e in given if isinstance(e, TextExample) and e.task == task)
+
+
+def written(number: int, notation: str) -> str:
+    """Write a number.
+
+    Args:
+        number: from 1 to 9,999.
+        notation: one of ``NOTATIONS``.
+
+    Raises:
+        ValueError: if the number is out of range, or there is no such notation.
+
+    >>> for notation in NOTATIONS:
+    ...     written(723, notation)
+    'seven hundred and twenty three'
+    'siebenhundertdreiundzwanzig'
+    'sept cent vingt trois'
+    '7 2 3'
+    """
+    blank = "" if notation == "german" else " "
+    return blank.join(word for word, _ in _words(number, notation))
+
+
+def date_texts(year: int, month: int, day: int) -> tuple[str, str]:
+    """Write a date in figures, and with the name of its month.
+
+    Raises:
+        ValueError: if the year, the month or the day is out of range.
+
+    >>> date_texts(1984, 3, 7)
+    ('1 9 8 4 - 0 3 - 0 7', '7 march 1 9 8 4')
+    """
+    check_range(1, LARGEST, year=year)
+    check_range(1, 12, month=month)
+    check_range(1, 31, day=day)
+    figures = f"{year}-{month:02}-{day:02}"
+    return " ".join(figures), " ".join([*str(day), _MONTHS[month - 1], *str(year)])
+
+
+def answer_to(task: str, digits: Sequence[str]) -> tuple[str, ...]:
+    """Do with a list what a task asks for.
+
+    Raises:
+        ValueError: if it is no task on lists.
+
+    >>> [" ".join(answer_to(task, "7403")) for task in LISTS]
+    ['0 3 4 7', '3 0 4 7', '2 2']
+    """
+    if task == "sort":
+        return tuple(sorted(digits))
+    if task == "reverse":
+        return tuple(reversed(digits))
+    if task == "count":
+        odd = sum(int(digit) % 2 for digit in digits)
+        return str(odd), str(len(digits) - odd)
+    raise ValueError(f"task must be one of {LISTS}, got {task!r}")
+
+
+def truth(examples: Iterable[TextExample]) -> Bool[Tensor, "batch target source"]:
+    """Say where a decoder should look as it writes: at the source tokens that say the same digit.
+
+    Both axes are those of ``task.batch(examples)``: ``target_out`` and ``source``, each with its ``EOS``. For sorting
+    every key with the same digit is right. Rows are empty where nobody knows: for tokens that say no digit
+    (``hundred``), for French, counts and dates.
+
+    Raises:
+        ValueError: if there is no example.
+    """
+    examples = list(examples)
+    check_sizes(examples=len(examples))
+    n_target = max(len(example.target) for example in examples) + 1
+    n_source = max(len(example.source) for example in examples) + 1
+    found = torch.zeros(len(examples), n_target, n_source, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        for query, asked in enumerate(example.target_says):
+            for key, says in enumerate(example.source_says):
+                found[row, query, key] = bool(set(asked) & set(says))
+    return found
+
+
+def text_to_text(
+    n_train: int = 4000, n_validation: int = 300, n_held_out: int = 1000, seed: int = 0
+) -> TextToText:
+    """Make twelve tasks of some numbers from 1 to 9,999, and a thirteenth that is held out alone.
+
+    Every number gives an example of each task. Half of the lists are the digits of a number, the other half are
+    longer. What is to be learned from never holds the digits of a number of the two other parts, neither as a list
+    nor as an answer.
+
+    Args:
+        n_train: how many numbers to learn from.
+        n_validation: how many to choose by.
+        n_held_out: how many others.
+        seed: the same seed gives the same task.
+
+    Raises:
+        ValueError: if a count or the seed is out of range, or there are not so many numbers.
+
+    References:
+        Raffel et al. 2020, arXiv:1910.10683, section 2.4, on tasks as texts with a prefix.
+
+    >>> task = text_to_text(n_train=20, n_validation=5, n_held_out=5)
+    >>> len(task.train), len(task.held_out), task.text(task.train[0].target)
+    (240, 65, 'sechstausenddreihundertelf')
+    """
+    sizes = {"n_train": n_train, "n_validation": n_validation, "n_held_out": n_held_out}
+    check_sizes(**sizes)
+    check_range(3, LARGEST, n_numbers=sum(sizes.values()))
+    check_whole(0, seed=seed)
+    rng = random.Random(int(seed))
+    drawn = rng.sample(range(1, LARGEST + 1), sum(sizes.values()))
+    longer = _long_lists(len(drawn), rng)
+    ends = [0, *accumulate(sizes.values())]
+    train, validation, held_out = (
+        list(zip(drawn[a:b], longer[a:b], strict=True)) for a, b in pairwise(ends)
+    )
+    pieces = learn_subwords(_texts(number for number, _ in train[:_LEARNED_FROM]), N_MERGES)
+    unseen = {str(number) for number, _ in (*validation, *held_out)}
+    words = Vocabulary([*WORDS, *SENTINELS, *pieces.tokens])
+
+    def examples(part: list[tuple[int, str]], *more: str) -> tuple[TextExample, ...]:
+        avoid = unseen if part is train else set()
+        tasks = (*TASKS, *more)
+        return tuple(e for drawn in part for e in _examples(*drawn, pieces, rng, avoid, tasks))
+
+    return TextToText(
+        name="text to text",
+        source=words,
+        target=words,
+        train=examples(train),
+        held_out=examples(held_out, UNTRAINED),
+        validation=examples(validation),
+        pieces=pieces,
+        numbers=tuple(tuple(n for n, _ in part) for part in (train, validation, held_out)),
+    )
+
+
+def _long_lists(n: int, rng: random.Random) -> list[str]:
+    """Draw lists of five to seven digits, none twice."""
+    found: dict[str, None] = {}  # keeps the order
+    while len(found) < n:
+        found["".join(rng.choices("0123456789", k=rng.randint(*_LONG)))] = None
+    return list(found)
+
+
+def _texts(numbers: Iterable[int]) -> list[str]:
+    """Write what pieces are learned from."""
+    texts = [written(number, notation) for number in numbers for notation in NOTATIONS]
+    return [*texts, *_MONTHS * 10, *["- 0 1 2 3 4 5 6 7 8 9"] * 100]
+
+
+def _examples(
+    number: int,
+    longer: str,
+    pieces: Subwords,
+    rng: random.Random,
+    unseen: set[str],
+    tasks: Sequence[str],
+) -> Iterator[TextExample]:
+    """Make one example of each task."""
+    cut = {notation: _cut(number, notation, pieces) for notation in NOTATIONS}
+    digits = str(number)
+    shown = {digits[::-1], "".join(sorted(digits))}
+    if len(digits) < _SHORT or shown & unseen or rng.random() < 0.5:
+        digits = longer
+    for task in tasks:
+        if task in LISTS:
+            yield _list_example(task, digits)
+        elif task == "date":
+            texts = date_texts(number, rng.randint(1, 12), rng.randint(1, 28))
+            source, target = ([(token, ()) for token in pieces.encode(text)] for text in texts)
+            yield _example(task, "date", source, target)
+        else:
+            a, b = task.split(" to ")
+            yield _example(task, b, cut[a], cut[b])
+
+
+def _example(task: str, word: str, source: Sequence[Said], target: Sequence[Said]) -> TextExample:
+    """Put the task word in front."""
+    return TextExample(
+        source=(f"{word}:", *(token for token, _ in source)),
+        target=tuple(token for token, _ in target),
+        alignment=(None,) * len(target),
+        length=len(target),
+        task=task,
+        source_says=((), *(says for _, says in source)),
+        target_says=tuple(says for _, says in target),
+    )
+
+
+def _list_example(task: str, digits: str) -> TextExample:
+    """Make an example of a list; in sorting any token says as much as another with the same digit."""
+    answer = answer_to(task, digits)
+    says: dict[str, tuple[Sequence[Places], Sequence[Places]]] = {
+        "sort": ([(int(digit),) for digit in digits], [(int(digit),) for digit in answer]),
+        "reverse": ([(i,) for i in range(len(digits))], [(i,) for i in range(len(digits))][::-1]),
+        "count": ([()] * len(digits), [()] * len(answer)),
+    }
+    tokens = [START + digit for digit in digits], [START + digit for digit in answer]
+    source, target = (
+        list(zip(*pair, strict=True)) for pair in zip(tokens, says[task], strict=True)
+    )
+    return _example(task, task, source, target)
+
+
+def _cut(number: int, notation: str, pieces: Subwords) -> list[Said]:
+    """Cut a number into pieces, and find which digits every piece says: those of the word that most of it is of."""
+    words = _words(number, notation)
+    gap = 0 if notation == "german" else 1
+    owner = [i for i, (word, _) in enumerate(words) for _ in range(gap + len(word))]
+    owner = owner if gap else [0, *owner]  # the mark in front of all
+    found, start = [], 0
+    for piece in pieces.encode(written(number, notation)):
+        inside = owner[start : start + len(piece)]
+        found.append((piece, words[max(inside, key=inside.count)][1]))
+        start += len(piece)
+    return found
+
+
+@cache
+def _words(number: int, notation: str) -> tuple[Said, ...]:
+    """Write a number word by word, each with the digits that it says."""
+    check_range(1, LARGEST, number=number)
+    if notation == "digits":
+        digits = str(number)
+        return tuple((digit, (len(digits) - 1 - i,)) for i, digit in enumerate(digits))
+    if notation == "french":
+        return tuple((word, ()) for word in french_words(number))
+    if notation not in NOTATIONS:
+        raise ValueError(f"notation must be one of {NOTATIONS}, got {notation!r}")
+    example = number_example(number)
+    words = example.source if notation == "german" else example.target
+    following = (*words[1:], "")
+    return tuple((word, _places(word, then)) for word, then in zip(words, following, strict=True))
+
+
+def _places(word: str, following: str) -> Places:
+    """Say which digits a word says: ``nine`` the last one, in front of ``hundred`` the third from the right."""
+    if word in _SILENT:
+        return ()
+    if word in _TENS:
+        return (1,)
+    if word in _TEENS:
+        return (0, 1)
+    return ({"hundred": 2, "hundert": 2, "thousand": 3, "tausend": 3}.get(following, 0),)
