@@ -1,13 +1,10 @@
 """T5: buckets equal to a table, a bias that stays right under a cache, spans that can be put back."""
 
 import math
-import random
 from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from minattn.decoding import Cached, beam_search
@@ -16,17 +13,18 @@ from minattn.dot_product import fused_attend
 from minattn.language.t5 import (
     T5,
     RelativeBias,
-    corrupt_spans,
-    draw_spans,
+    answers,
+    exact_by_task,
     relative_buckets,
     t5_stacks,
     undivided,
 )
+from minattn.language.text_to_text import text_to_text
 from minattn.masks import CAUSAL, Padding
 from minattn.recording import recording
 from minattn.training import seeded
 from minattn.transformer import EncoderBlock, TransformerEncoder
-from minattn.translation import greedy
+from minattn.translation import Memory, Translator, greedy
 from minattn.vocabulary import BOS, EOS, PAD
 from tests.package.strategies import ROUNDING, normal
 
@@ -247,29 +245,39 @@ def test_any_attend_with_bias_and_scale_will_do():
     torch.testing.assert_close(*outputs, **ROUNDING)
 
 
-# Gaps
+# Answers
 
 
-@given(st.integers(2, 60), st.integers(0, 10**6), st.floats(0, 1), st.floats(1, 5))
-def test_a_text_can_be_put_together_again_from_source_and_target(n, seed, share, mean):
-    tokens = [f"w{i}" for i in range(n)]
-    spans = draw_spans(n, random.Random(seed), share, mean)
-    sentinels = [f"<{i}>" for i in range(len(spans) + 1)]
-    source, target = corrupt_spans(tokens, spans, sentinels)
-    filled = {s: target[target.index(s) + 1 : target.index(t)] for s, t in pairwise(sentinels)}
-    again = [w for token in source for w in filled.get(token, [token])]
-    assert again == tokens
-    assert [t for t in source if t in filled] == sentinels[:-1]
-    assert target[-1] == sentinels[-1] and all(filled.values())
-    cut = sum(map(len, filled.values()))
-    assert cut == min(max(round(n * share), 1), n - 1)
-    assert len(spans) == min(max(round(cut / mean), 1), n - cut)
+def test_answers_are_counted_task_by_task_and_own_texts_are_answered():
+    task = text_to_text(n_train=20, n_validation=3, n_held_out=3)
 
+    digits = task.source.encode([f"▁{d}" for d in "0123456789"])
 
-def test_every_place_of_a_span_is_as_likely():
-    drawn = [tuple(draw_spans(4, random.Random(i), 0.5, 1)) for i in range(3000)]
-    for spans in [((0, 1), (2, 3)), ((0, 1), (3, 4)), ((1, 2), (3, 4))]:
-        assert 0.29 < drawn.count(spans) / 3000 < 0.38
+    class Sorter(Translator):
+        """Sorts, whatever it is asked."""
+
+        def encode(self, source, source_mask=None):
+            rows = [
+                sorted([i for i in row if i in digits], key=digits.index) for row in source.tolist()
+            ]
+            ids = torch.tensor([row + [999] * (source.shape[1] - len(row)) for row in rows])
+            return Memory(ids[..., None].double(), torch.ones_like(ids, dtype=torch.bool))
+
+        def start(self, memory):
+            return (torch.zeros(len(memory.states), dtype=torch.long),)
+
+        def step(self, token, state, memory):
+            ids = memory.states[..., 0].long()
+            at = state[0].clamp(max=ids.shape[1] - 1)
+            said = ids.gather(1, at[:, None])[:, 0]
+            said = torch.where(said == 999, EOS, said)
+            return nn.functional.one_hot(said, len(task.target)).double(), (state[0] + 1,)
+
+    lists = [e for name in ("sort", "reverse") for e in task.of(name, task.train)]
+    found = exact_by_task(Sorter(), task, lists)
+    same = [e for e in task.of("reverse", task.train) if sorted(e.target) == list(e.target)]
+    assert found == {"sort": 1.0, "reverse": len(same) / 20}
+    assert answers(Sorter(), task, ["reverse: 3 1 2", "sort: 5"]) == ["1 2 3", "5"]
 
 
 @pytest.mark.rejects
@@ -301,18 +309,6 @@ def test_every_place_of_a_span_is_as_likely():
                 t5_stacks(d_model=6, n_heads=2, d_ff=5, n_layers=1)[1],
             ),
             "both stacks must have one width, got 4 and 6",
-        ),
-        (lambda: corrupt_spans(["a"], [], ["<x>"]), "at least one span"),
-        (lambda: corrupt_spans(["a", "b"], [(0, 1)], ["<x>"]), "one sentinel more than spans"),
-        (lambda: corrupt_spans(["a", "b"], [(0, 1)], ["<x>", "<x>"]), "no two alike"),
-        (lambda: corrupt_spans(list("abc"), [(0, 1), (1, 2)], list("xyz")), "with one between two"),
-        (lambda: corrupt_spans(list("abc"), [(1, 1)], list("xyz")), "spans must hold tokens"),
-        (lambda: corrupt_spans(list("abc"), [(2, 4)], list("xyz")), "spans must hold tokens"),
-        (lambda: draw_spans(1, random.Random(0)), "n_tokens must be at least 2, got 1"),
-        (lambda: draw_spans(5, random.Random(0), 1.5), r"share must be in \[0, 1\], got 1.5"),
-        (
-            lambda: draw_spans(5, random.Random(0), 0.5, 0.5),
-            "mean_length must be at least 1, got 0.5",
         ),
     ],
 )

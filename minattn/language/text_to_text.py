@@ -7,7 +7,6 @@ from all tasks or from none.
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import accumulate, pairwise
 
 import torch
@@ -17,12 +16,19 @@ from torch import Tensor
 from minattn.checks import check_sizes, check_whole
 from minattn.subwords import START, Subwords, learn_subwords
 from minattn.tasks.base import Example, Task, check_range
-from minattn.tasks.german_numbers import number_example
-from minattn.tasks.two_languages import french_words
+from minattn.tasks.notations import (
+    LARGEST,
+    LISTS,
+    MONTHS,
+    NOTATIONS,
+    Places,
+    Said,
+    answer_to,
+    date_texts,
+    said_words,
+    written,
+)
 from minattn.vocabulary import EOS, Vocabulary, pad
-
-NOTATIONS = ("english", "german", "french", "digits")
-"""How a number can be written; the task word is the one with a colon."""
 
 TRANSLATIONS = (
     "english to german",
@@ -37,40 +43,18 @@ TRANSLATIONS = (
 UNTRAINED = "german to french"
 """There is nothing to learn this from, so that it can be asked all the same."""
 
-LISTS = ("sort", "reverse", "count")
-"""What is done with digits: sort them, turn them round, count the odd ones and the even ones."""
-
 TASKS = (*TRANSLATIONS, *LISTS, "date")
 
 WORDS = tuple(f"{word}:" for word in (*NOTATIONS, *LISTS, "date"))
 """The first token of a source."""
 
 SENTINELS = tuple(f"<gap {number}>" for number in range(10))
-"""Tokens for gaps in a text, see ``minattn.language.t5.corrupt_spans``."""
+"""Tokens for gaps in a text, see ``minattn.language.spans.corrupt_spans``."""
 
-LARGEST = 9999
 N_MERGES = 150
 _LEARNED_FROM = 400
 _SHORT, _LONG = 3, (5, 7)
 """A list has three or four digits, those of a number; or from five to seven."""
-
-_MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
-_TEENS = {
-    *"ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(),
-    *"zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn".split(),
-}
-_TENS = {
-    *"twenty thirty forty fifty sixty seventy eighty ninety".split(),
-    *"zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split(),
-}
-_SILENT = {"hundred", "thousand", "and", "hundert", "tausend", "und"}
-
-Places = tuple[int, ...]
-"""Which digits of a number a token says, counted from the right; none for ``hundred`` and ``and``."""
-
-Said = tuple[str, Places]
 
 
 @dataclass(frozen=True)
@@ -129,62 +113,6 @@ class TextToText(Task):
         """Choose the examples of one task, from those held out if no others are given."""
         given = self.held_out if examples is None else examples
         return tuple(e for e in given if isinstance(e, TextExample) and e.task == task)
-
-
-def written(number: int, notation: str) -> str:
-    """Write a number.
-
-    Args:
-        number: from 1 to 9,999.
-        notation: one of ``NOTATIONS``.
-
-    Raises:
-        ValueError: if the number is out of range, or there is no such notation.
-
-    >>> for notation in NOTATIONS:
-    ...     written(723, notation)
-    'seven hundred and twenty three'
-    'siebenhundertdreiundzwanzig'
-    'sept cent vingt trois'
-    '7 2 3'
-    """
-    blank = "" if notation == "german" else " "
-    return blank.join(word for word, _ in _words(number, notation))
-
-
-def date_texts(year: int, month: int, day: int) -> tuple[str, str]:
-    """Write a date in figures, and with the name of its month.
-
-    Raises:
-        ValueError: if the year, the month or the day is out of range.
-
-    >>> date_texts(1984, 3, 7)
-    ('1 9 8 4 - 0 3 - 0 7', '7 march 1 9 8 4')
-    """
-    check_range(1, LARGEST, year=year)
-    check_range(1, 12, month=month)
-    check_range(1, 31, day=day)
-    figures = f"{year}-{month:02}-{day:02}"
-    return " ".join(figures), " ".join([*str(day), _MONTHS[month - 1], *str(year)])
-
-
-def answer_to(task: str, digits: Sequence[str]) -> tuple[str, ...]:
-    """Do with a list what a task asks for.
-
-    Raises:
-        ValueError: if it is no task on lists.
-
-    >>> [" ".join(answer_to(task, "7403")) for task in LISTS]
-    ['0 3 4 7', '3 0 4 7', '2 2']
-    """
-    if task == "sort":
-        return tuple(sorted(digits))
-    if task == "reverse":
-        return tuple(reversed(digits))
-    if task == "count":
-        odd = sum(int(digit) % 2 for digit in digits)
-        return str(odd), str(len(digits) - odd)
-    raise ValueError(f"task must be one of {LISTS}, got {task!r}")
 
 
 def truth(examples: Iterable[TextExample]) -> Bool[Tensor, "batch target source"]:
@@ -277,7 +205,7 @@ def _long_lists(n: int, rng: random.Random) -> list[str]:
 def _texts(numbers: Iterable[int]) -> list[str]:
     """Write what pieces are learned from."""
     texts = [written(number, notation) for number in numbers for notation in NOTATIONS]
-    return [*texts, *_MONTHS * 10, *["- 0 1 2 3 4 5 6 7 8 9"] * 100]
+    return [*texts, *MONTHS * 10, *["- 0 1 2 3 4 5 6 7 8 9"] * 100]
 
 
 def _examples(
@@ -336,7 +264,7 @@ def _list_example(task: str, digits: str) -> TextExample:
 
 def _cut(number: int, notation: str, pieces: Subwords) -> list[Said]:
     """Cut a number into pieces, and find which digits every piece says: those of the word that most of it is of."""
-    words = _words(number, notation)
+    words = said_words(number, notation)
     gap = 0 if notation == "german" else 1
     owner = [i for i, (word, _) in enumerate(words) for _ in range(gap + len(word))]
     owner = owner if gap else [0, *owner]  # the mark in front of all
@@ -346,31 +274,3 @@ def _cut(number: int, notation: str, pieces: Subwords) -> list[Said]:
         found.append((piece, words[max(inside, key=inside.count)][1]))
         start += len(piece)
     return found
-
-
-@cache
-def _words(number: int, notation: str) -> tuple[Said, ...]:
-    """Write a number word by word, each with the digits that it says."""
-    check_range(1, LARGEST, number=number)
-    if notation == "digits":
-        digits = str(number)
-        return tuple((digit, (len(digits) - 1 - i,)) for i, digit in enumerate(digits))
-    if notation == "french":
-        return tuple((word, ()) for word in french_words(number))
-    if notation not in NOTATIONS:
-        raise ValueError(f"notation must be one of {NOTATIONS}, got {notation!r}")
-    example = number_example(number)
-    words = example.source if notation == "german" else example.target
-    following = (*words[1:], "")
-    return tuple((word, _places(word, then)) for word, then in zip(words, following, strict=True))
-
-
-def _places(word: str, following: str) -> Places:
-    """Say which digits a word says: ``nine`` the last one, in front of ``hundred`` the third from the right."""
-    if word in _SILENT:
-        return ()
-    if word in _TENS:
-        return (1,)
-    if word in _TEENS:
-        return (0, 1)
-    return ({"hundred": 2, "hundert": 2, "thousand": 3, "tausend": 3}.get(following, 0),)
