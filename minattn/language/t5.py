@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from minattn.checks import check_dropout, check_finite, check_sizes
+from minattn.checks import check_dropout, check_sizes
 from minattn.decoding import Cached
 from minattn.dot_product import fused_attend
 from minattn.language.text_to_text import TextExample, TextToText
 from minattn.masks import Mask, Padding
-from minattn.multihead import MultiHeadAttention
 from minattn.seam import Attend
 from minattn.transformer import (
     BlockTranslator,
@@ -95,7 +93,7 @@ def _bucket_sizes(n_buckets: int, max_distance: int, both_sides: bool) -> tuple[
 class RelativeBias(nn.Module):
     r"""An attend with a learned number for each head and bucket of distances, which is added to the scores.
 
-    .. math:: O = \operatorname{softmax}(s\, Q K^\top + B)\, V, \qquad B_{h,ij} = t_{b(i - j),\,h}
+    .. math:: O = \operatorname{softmax}(Q K^\top / \sqrt{d_k} + B)\, V, \qquad B_{h,ij} = t_{b(i - j),\,h}
 
     Hand the same one to all blocks of a stack, as T5 does: they share the table t. It is for self-attention alone.
 
@@ -104,12 +102,11 @@ class RelativeBias(nn.Module):
         both_sides: as in ``relative_buckets``: True for an encoder, False for a decoder.
         n_buckets: as in ``relative_buckets``.
         max_distance: as in ``relative_buckets``.
-        scale: s, the factor of the scores. T5 has 1 and not :math:`1 / \sqrt{d_k}`, and begins with smaller
-            queries instead.
-        attend: takes ``bias`` and ``scale``, as ``attend`` and ``fused_attend`` do.
+        attend: takes ``bias``, as ``attend`` and ``fused_attend`` do. T5's scores are not divided by
+            :math:`\sqrt{d_k}`: for this, hand in ``partial(fused_attend, scale=1.0)``.
 
     Raises:
-        ValueError: if there is no head, the buckets do not fit, or the scale is not finite.
+        ValueError: if there is no head, or the buckets do not fit.
 
     References:
         Raffel et al. 2020, arXiv:1910.10683, section 2.1; Shaw et al. 2018, arXiv:1803.02155.
@@ -127,16 +124,14 @@ class RelativeBias(nn.Module):
         both_sides: bool,
         n_buckets: int = 32,
         max_distance: int = 128,
-        scale: float | int | None = 1.0,
         attend: Attend = fused_attend,
     ) -> None:
         super().__init__()
         check_sizes(n_heads=n_heads)
         _bucket_sizes(n_buckets, max_distance, both_sides)
-        if scale is not None:
-            check_finite(scale=scale)
-        self.both_sides, self.max_distance, self.scale = both_sides, max_distance, scale
-        self.table = nn.Parameter(torch.zeros(n_buckets, n_heads))
+        self.both_sides, self.max_distance = both_sides, max_distance
+        self.table = nn.Parameter(torch.empty(n_buckets, n_heads))
+        nn.init.normal_(self.table, std=2.0)  # from the start, each head looks somewhere else
         self.inner = attend  # under this name it is no part that attends by itself
 
     def bias(self, queries: int, keys: int) -> Float[Tensor, "heads queries keys"]:
@@ -160,7 +155,7 @@ class RelativeBias(nn.Module):
     ) -> Float[Tensor, "batch heads queries d_v"]:
         """Attend with the bias."""
         bias = self.bias(query.shape[-2], key.shape[-2])
-        return self.inner(query, key, value, mask, bias=bias, scale=self.scale)
+        return self.inner(query, key, value, mask, bias=bias)
 
 
 class T5(BlockTranslator):
@@ -203,8 +198,7 @@ class T5(BlockTranslator):
             raise ValueError(f"both stacks must have one width, got {widths[0]} and {widths[1]}")
         d_model = widths[0]
         self.table = Table(vocab_size, d_model, "ids")
-        self.scale = math.sqrt(d_model)
-        nn.init.normal_(self.table.weight, std=1 / self.scale)
+        nn.init.normal_(self.table.weight, std=d_model**-0.5)
         self.dropout = nn.Dropout(dropout)
         self.encoder = encoder
         self.decoder = decoder
@@ -224,12 +218,8 @@ class T5(BlockTranslator):
         self, target: Int[Tensor, "batch target"], place: int | Int[Tensor, " batch"] = 0
     ) -> Float[Tensor, "batch target d_model"]:
         """Turn tokens into vectors, the same ones wherever they stand."""
-        x: Tensor = self.dropout(self.table(target) * self.scale)
+        x: Tensor = self.dropout(self.table(target))
         return x
-
-
-undivided: Attend = partial(fused_attend, scale=1.0)
-"""Attention whose scores are dot products and no more."""
 
 
 def t5_stacks(
@@ -245,8 +235,9 @@ def t5_stacks(
     r"""Make encoder and decoder as T5 has them: a relative bias for each stack, no other positions.
 
     The bias is both-sided in the encoder and one-sided in the decoder; all blocks of a stack share it, and
-    cross-attention has none, for source and target have no distance. No map or norm has a bias, and no score is
-    divided: the queries begin smaller by :math:`\sqrt{d_k}` instead, so the first scores are the same.
+    cross-attention has none, for source and target have no distance. No map or norm has a bias of its own. Scores are
+    divided by :math:`\sqrt{d_k}`, as everywhere in this book; T5 begins with smaller queries instead, which is the same
+    at the start but not for Adam, whose steps are then larger for the scores.
 
     Args:
         d_model: width of a token.
@@ -261,7 +252,7 @@ def t5_stacks(
         ValueError: if a number is out of range.
     """
     check_sizes(n_layers=n_layers)
-    block: dict[str, Any] = {"dropout": float(dropout), "bias": False, "attend": undivided}
+    block: dict[str, Any] = {"dropout": float(dropout), "bias": False}
     buckets: dict[str, Any] = {"n_buckets": n_buckets, "max_distance": max_distance}
     around = RelativeBias(n_heads, both_sides=True, **buckets)
     before = RelativeBias(n_heads, both_sides=False, **buckets)
@@ -270,9 +261,6 @@ def t5_stacks(
     for blocks, attend in ((reading, around), (writing, before)):
         for made in blocks:
             made.self_attention.attend = attend
-            for part in made.modules():
-                if isinstance(part, MultiHeadAttention):
-                    part.q_proj.weight.data /= math.sqrt(part.d_head)
     return (
         TransformerEncoder(reading, nn.LayerNorm(d_model, bias=False)),
         TransformerDecoder(writing, nn.LayerNorm(d_model, bias=False)),

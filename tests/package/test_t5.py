@@ -1,6 +1,7 @@
 """T5: buckets equal to a table, a bias that stays right under a cache, spans that can be put back."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -17,7 +18,6 @@ from minattn.language.t5 import (
     exact_by_task,
     relative_buckets,
     t5_stacks,
-    undivided,
 )
 from minattn.language.text_to_text import text_to_text
 from minattn.masks import CAUSAL, Padding
@@ -118,11 +118,11 @@ def test_the_bias_is_looked_up_for_every_pair(both_sides, queries):
 
 
 @pytest.mark.parametrize("mask", [None, CAUSAL, Padding(torch.tensor([[True] * 4 + [False]] * 2))])
-def test_it_attends_as_softmax_of_products_and_bias_without_a_divisor(mask):
+def test_it_attends_as_softmax_of_scaled_products_and_bias(mask):
     query, key, value = (normal(2, HEADS, 5, 4, seed=s) for s in range(3))
     layer = RelativeBias(HEADS, both_sides=True).double()
     nn.init.normal_(layer.table)
-    scores = query @ key.mT + layer.bias(5, 5)
+    scores = query @ key.mT / 2 + layer.bias(5, 5)
     if mask is not None:
         scores = scores.masked_fill(~mask.to_bool(scores.shape), -math.inf)
     torch.testing.assert_close(
@@ -147,27 +147,17 @@ def test_blocks_of_a_stack_share_one_table_and_cross_attention_has_none():
     for stack, both_sides in ((model.encoder, True), (model.decoder, False)):
         (attend,) = {block.self_attention.attend for block in stack.blocks}
         assert attend.both_sides is both_sides
-    assert all(block.cross_attention.attend is undivided for block in model.decoder.blocks)
+    assert all(block.cross_attention.attend is fused_attend for block in model.decoder.blocks)
     assert not any("bias" in name for name, _ in model.named_parameters())
     assert model.readout.weight is model.table.weight
-
-
-def test_queries_begin_smaller_so_that_scores_begin_as_if_divided():
-    with seeded(0):
-        (encoder, _) = t5_stacks(d_model=48, n_heads=3, d_ff=5, n_layers=1)
-    with seeded(0):
-        block = EncoderBlock(48, 3, 5, bias=False)
-    x = torch.randn(2, 5, 48)
-    found = encoder.blocks[0].self_attention(x, x, x)
-    torch.testing.assert_close(found, block.self_attention(x, x, x), atol=1e-5, rtol=1e-5)
 
 
 def test_it_is_an_encoder_and_a_decoder_put_together_by_hand():
     model = made()
     found = model(SOURCE, TARGET)
     padding = Padding(SOURCE != PAD)
-    memory = model.encoder(model.table(SOURCE) * math.sqrt(D), padding)
-    x = model.decoder(model.table(TARGET) * math.sqrt(D), memory, CAUSAL, padding)
+    memory = model.encoder(model.table(SOURCE), padding)
+    x = model.decoder(model.table(TARGET), memory, CAUSAL, padding)
     torch.testing.assert_close(found, x @ model.table.weight.T, **ROUNDING)
 
 
@@ -217,9 +207,9 @@ def test_weights_are_recorded_with_their_bias():
         model(SOURCE, TARGET)
     assert len(record.calls) == 6
     block = model.decoder.blocks[0].self_attention
-    x = model.decoder.blocks[0].add_self_attention.norm(model.table(TARGET) * math.sqrt(D))
+    x = model.decoder.blocks[0].add_self_attention.norm(model.table(TARGET))
     q, k = (p(x).view(2, 5, HEADS, 4).transpose(1, 2) for p in (block.q_proj, block.k_proj))
-    scores = (q @ k.mT + block.attend.bias(5, 5)).masked_fill(
+    scores = (q @ k.mT / 2 + block.attend.bias(5, 5)).masked_fill(
         ~torch.ones(5, 5, dtype=torch.bool).tril(), -math.inf
     )
     found = record.weights("decoder.blocks.0.self_attention")
@@ -234,15 +224,16 @@ def test_dropout_drops_embedded_tokens_in_training_alone():
     assert not (model.eval().embed_target(ids) == 0).any()
 
 
-def test_any_attend_with_bias_and_scale_will_do():
+def test_scores_can_be_left_undivided():
     query, key, value = (normal(1, HEADS, 5, 4, seed=s) for s in range(3))
-    outputs = []
-    for inner in (plain_attend, fused_attend):
-        layer = RelativeBias(HEADS, both_sides=True, attend=inner).double()
-        with seeded(0):
-            nn.init.normal_(layer.table)
-        outputs.append(layer(query, key, value))
-    torch.testing.assert_close(*outputs, **ROUNDING)
+    layers = [
+        RelativeBias(HEADS, both_sides=True, attend=partial(attend, scale=1.0)).double()
+        for attend in (plain_attend, fused_attend)
+    ]
+    expected = (query @ key.mT + layers[0].bias(5, 5)).softmax(-1) @ value
+    layers[1].table = layers[0].table
+    for layer in layers:
+        torch.testing.assert_close(layer(query, key, value), expected, **ROUNDING)
 
 
 # Answers
