@@ -142,9 +142,8 @@ def text_to_text(
 ) -> TextToText:
     """Make twelve tasks of some numbers from 1 to 9,999, and a thirteenth that is held out alone.
 
-    Every number gives an example of each task. Half of the lists are the digits of a number, the other half are
-    longer. What is to be learned from never holds the digits of a number of the two other parts, neither as a list
-    nor as an answer.
+    Every number gives an example of each task, and of each task on lists two: its digits, and a longer list. What is to
+    be learned from never holds the digits of a number of the two other parts, neither as a list nor as an answer.
 
     Args:
         n_train: how many numbers to learn from.
@@ -160,7 +159,7 @@ def text_to_text(
 
     >>> task = text_to_text(n_train=20, n_validation=5, n_held_out=5)
     >>> len(task.train), len(task.held_out), task.text(task.train[0].target)
-    (240, 65, 'sechstausenddreihundertelf')
+    (300, 80, 'sechstausenddreihundertzwölf')
     """
     sizes = {"n_train": n_train, "n_validation": n_validation, "n_held_out": n_held_out}
     check_sizes(**sizes)
@@ -216,15 +215,14 @@ def _examples(
     unseen: set[str],
     tasks: Sequence[str],
 ) -> Iterator[TextExample]:
-    """Make one example of each task."""
+    """Make the examples of one number."""
     cut = {notation: _cut(number, notation, pieces) for notation in NOTATIONS}
     digits = str(number)
-    shown = {digits[::-1], "".join(sorted(digits))}
-    if len(digits) < _SHORT or shown & unseen or rng.random() < 0.5:
-        digits = longer
+    answers = {digits[::-1], "".join(sorted(digits))}
+    may = len(digits) >= _SHORT and not answers & unseen
     for task in tasks:
         if task in LISTS:
-            yield _list_example(task, digits)
+            yield from (_list_example(task, shown) for shown in [digits] * may + [longer])
         elif task == "date":
             texts = date_texts(number, rng.randint(1, 12), rng.randint(1, 28))
             source, target = ([(token, ()) for token in pieces.encode(text)] for text in texts)
