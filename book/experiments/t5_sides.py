@@ -25,7 +25,7 @@ STEPS = 600
 N_TESTED = 150
 FEW, RELATED = 60, "german to digits"
 LABELLED = 100
-GRU_WIDTH = 152
+GRU_WIDTH = 155
 SMALL, SMALL_HEADS = 26, 2
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -57,6 +57,7 @@ def changed_model(task: TextToText, seed: int, change: str | None = None) -> T5:
                 bias = RelativeBias(main_arm.N_HEADS, both_sides=True)
             for block in stack.blocks:
                 parts: Any = block
+                del parts.self_attention.attend
                 parts.self_attention.attend = fused_attend if change == "none" else bias
                 if change == "cross" and stack is model.decoder:
                     parts.cross_attention.attend = bias
