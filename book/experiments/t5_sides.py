@@ -21,14 +21,15 @@ from minattn.training import seeded
 from minattn.translation import Translator
 
 SEEDS = (0, 1, 2)
-STEPS = 600
-N_TESTED = 150
+STEPS = 500
+N_TESTED = 100
 FEW, RELATED = 60, "german to digits"
 LABELLED = 100
 GRU_WIDTH = 155
 SMALL, SMALL_HEADS = 26, 2
 
 ARMS: dict[str, dict[str, Any]] = {
+    "T5, 900 steps": {"steps": 900},
     "T5": {},
     "without the task word": {"change": "no word"},
     "300 numbers": {"n_train": 300},
@@ -36,7 +37,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "60 examples beside the others": {"kind": "few", "alone": False},
     "twelve small models": {"kind": "small"},
     "100 numbers": {"kind": "pretrained", "gaps": 0},
-    "100 numbers, gaps before": {"kind": "pretrained", "gaps": 600},
+    "100 numbers, gaps before": {"kind": "pretrained", "gaps": 500},
     "bias in cross-attention too": {"change": "cross"},
     "both sides in the decoder": {"change": "both sides"},
     "bias begins at zero": {"change": "zero"},
@@ -106,7 +107,7 @@ def small_models(task: TextToText, seed: int, test: Sequence[TextExample]) -> di
         model = small_model(task, seed)
         weights += size(model)
         own = replace(task, train=task.of(name, task.train))
-        train(model, own, main_arm.recipe(seed, STEPS // len(TASKS)), progress=False)
+        train(model, own, main_arm.recipe(seed, main_arm.STEPS // len(TASKS)), progress=False)
         exact |= exact_by_task(model, task, task.of(name, test))
     return {"exact": exact, "weights": weights}
 
@@ -145,6 +146,7 @@ def run(
     n_train: int = main_arm.N_TRAIN,
     alone: bool = False,
     gaps: int = 0,
+    steps: int = STEPS,
 ) -> dict[str, Any]:
     """Train one arm, and measure it on numbers that nothing was chosen by."""
     task = main_arm.task_of(n_train)
@@ -155,21 +157,21 @@ def run(
         model: Translator = pretrained(task, seed, gaps)
     elif kind == "few":
         model = changed_model(task, seed)
-        steps = STEPS // 4 if alone else STEPS
+        steps = STEPS // 4 if alone else steps
         train(model, few_examples(task, alone), main_arm.recipe(seed, steps), progress=False)
         test = task.of(RELATED)[:N_TESTED]
     elif kind == "recurrent":
         with seeded(seed):
             n = len(task.source)
             model = RecurrentTranslator(n, n, d_model=GRU_WIDTH)
-        train(model, task, main_arm.recipe(seed, STEPS), progress=False)
+        train(model, task, main_arm.recipe(seed, steps), progress=False)
     else:
         model = changed_model(task, seed, change)
         change_examples: Callable[[Iterable[Example]], tuple[Any, ...]] = tuple
         if change == "no word":
             change_examples = lambda examples: tuple(map(without_word, examples))  # noqa: E731
         own = replace(task, train=change_examples(task.train))
-        train(model, own, main_arm.recipe(seed, STEPS), progress=False)
+        train(model, own, main_arm.recipe(seed, steps), progress=False)
         test = change_examples(test)
     return {**main_arm.measured(model, task, test), "weights": size(model)}
 

@@ -55,15 +55,15 @@ def test_numbers_are_written_as_num2words_writes_them():
         assert written(number, "digits").replace(" ", "") == str(number)
 
 
-def test_every_number_has_an_example_of_every_task_and_two_lists(task):
+def test_every_number_has_an_example_of_every_task_and_several_lists(task):
     for part, numbers in zip(
         (task.train, task.validation, task.held_out), task.numbers, strict=True
     ):
         for name in TASKS:
             found = task.of(name, part)
             assert len(found) == len(numbers) or name in LISTS
-            assert len(numbers) <= len(found) <= 2 * len(numbers)
-            assert name not in LISTS or len(found) > 1.5 * len(numbers)
+            most = {"sort": 2, "reverse": 2, "count": 4}.get(name, 1) * len(numbers)
+            assert most * 0.75 < len(found) <= most
         for name in TRANSLATIONS:
             read = [number_in(texts(task, example)[1]) for example in task.of(name, part)]
             assert read == list(numbers)
@@ -93,7 +93,7 @@ def test_no_list_that_is_held_out_is_read_in_training(task):
         assert len(parts[0]) > 1000
         assert not parts[0] & parts[2] and not parts[0] & parts[1] and not parts[1] & parts[2]
         lengths = {len(text.split()) for text in parts[0]}
-        assert lengths == {3, 4, 5, 6, 7}
+        assert lengths == {3, 4, 5, 6}
 
 
 def test_answers_are_right(task):
@@ -217,7 +217,7 @@ def test_the_same_seed_gives_the_same_task_and_another_one_another():
         (lambda: date_texts(0, 1, 1), "year must be in 1..9999, got 0"),
         (lambda: date_texts(1984, 1, 32), "day must be in 1..31, got 32"),
         (lambda: text_to_text(n_train=0), "n_train must be at least 1, got 0"),
-        (lambda: text_to_text(n_train=9999), "n_numbers must be in 3..9999, got 11299"),
+        (lambda: text_to_text(n_train=9999), "n_numbers must be in 3..9999, got 10799"),
         (lambda: text_to_text(seed=-1), "seed must be at least 0, got -1"),
         (lambda: truth([]), "examples must be at least 1, got 0"),
     ],
