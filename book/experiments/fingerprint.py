@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import minattn.language.text_to_text
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
@@ -139,6 +140,8 @@ def _stand_ins() -> dict[Any, Any]:
     found[two_notations] = cache(_few_numbers(two_notations))
     for name, texts in (("facts", minattn.tasks.facts), ("persons", minattn.tasks.persons)):
         found[getattr(texts, name)] = cache(_few_summaries(getattr(texts, name)))
+    text_to_text = minattn.language.text_to_text.text_to_text
+    found[text_to_text] = cache(_small(text_to_text))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -183,6 +186,14 @@ def _few_summaries(make_task: Callable[..., Any]) -> Callable[..., Any]:
     return small
 
 
+def _small(text_to_text: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(text_to_text)
+    def small(n_train: int) -> Any:
+        return text_to_text(n_train // 10, 2, 2)
+
+    return small
+
+
 def _few(make_task: Callable[..., Task]) -> Callable[..., Task]:
     @wraps(make_task)
     def small(*arguments: Any, **named: Any) -> Task:
@@ -220,7 +231,7 @@ def _by_contents(learn: Callable[..., Any]) -> Callable[..., Any]:
     made: dict[Any, Any] = {}
 
     @wraps(learn)
-    def learned(texts: Any, n_merges: int, alphabet: Any) -> Any:
+    def learned(texts: Any, n_merges: int, alphabet: Any = ()) -> Any:
         key = tuple(texts), n_merges, tuple(sorted(alphabet))
         if key not in made:
             made[key] = learn(*key)
