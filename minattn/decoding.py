@@ -118,7 +118,9 @@ def beam_search(
     check_not_negative(alpha=alpha)
     memory = model.memory_of(source, source_mask)
     batch = len(source)
-    memory = Memory(*(part.repeat_interleave(n_beams, dim=0) for part in memory))
+    memory = Memory(
+        *(None if part is None else part.repeat_interleave(n_beams, dim=0) for part in memory)
+    )
     state = model.start(memory)
     token = model.first_token(source, source_mask).repeat_interleave(n_beams)
     ids = token.new_zeros(batch, n_beams, 0)

@@ -22,10 +22,12 @@ class Memory(NamedTuple):
     Args:
         states: one vector for each source position.
         mask: True where the source has a token, False where it has padding.
+        ids: the source itself, for a decoder that says words of it again.
     """
 
     states: Float[Tensor, "batch source d_memory"]
     mask: Bool[Tensor, "batch source"]
+    ids: Int[Tensor, "batch source"] | None = None
 
 
 State = tuple[Tensor, ...]
@@ -408,7 +410,8 @@ def translate(
         ValueError: if there is no example, or what ``decode`` returns has another shape or other ids.
         TypeError: if what ``decode`` returns is no tensor of ids.
     """
-    batch = task.batch(list(examples))
+    examples = list(examples)
+    batch = task.batch(examples)
     if batch.source_mask is not None:
         decode = partial(decode, source_mask=batch.source_mask)  # type: ignore[call-arg]
     was_training = model.training
@@ -422,4 +425,4 @@ def translate(
         raise ValueError(
             f"what decode returns must have one row for each of {len(batch)} examples, got {len(ids)}"
         )
-    return [task.target.decode(row) for row in ids.tolist()]
+    return [task.words(row, example) for row, example in zip(ids.tolist(), examples, strict=True)]

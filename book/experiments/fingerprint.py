@@ -21,7 +21,9 @@ from unittest.mock import patch
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
+import minattn.tasks.facts
 import minattn.tasks.functions
+import minattn.tasks.persons
 import minattn.tasks.two_notations
 import minattn.training
 from minattn.tasks.base import Example, Task
@@ -36,6 +38,7 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 """To learn how real sentences are cut takes longer than anything else here."""
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
+N_SUMMARIES = 8
 
 
 def load_experiment(name: str) -> Any:
@@ -134,6 +137,8 @@ def _stand_ins() -> dict[Any, Any]:
         found[getattr(minattn.tasks, name)] = cache(_few(getattr(minattn.tasks, name)))
     two_notations = minattn.tasks.two_notations.two_notations
     found[two_notations] = cache(_few_numbers(two_notations))
+    for name, texts in (("facts", minattn.tasks.facts), ("persons", minattn.tasks.persons)):
+        found[getattr(texts, name)] = cache(_few_summaries(getattr(texts, name)))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -163,6 +168,17 @@ def _few_numbers(make_task: Callable[..., Any]) -> Callable[..., Any]:
         )
         object.__setattr__(few, "numbers", cache(few.numbers))  # all arms begin with writing them
         return few
+
+    return small
+
+
+def _few_summaries(make_task: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make_task)
+    def small(*arguments: Any, **named: Any) -> Any:
+        task = make_task(*arguments, **named)
+        return dataclasses.replace(
+            task, validation=task.validation[:N_SUMMARIES], held_out=task.held_out[:N_SUMMARIES]
+        )
 
     return small
 

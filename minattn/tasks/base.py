@@ -80,6 +80,10 @@ class Task:
         """Encode and pad examples with the vocabularies of the task."""
         return make_batch(examples, self.source, self.target)
 
+    def words(self, ids: Iterable[int], example: Example) -> list[str]:
+        """Turn what a model wrote for an example into tokens, up to the first end of sequence."""
+        return self.target.decode(ids)
+
     def held_out_of(self, length: int) -> tuple[Example, ...]:
         """Return the held-out examples of one length.
 
