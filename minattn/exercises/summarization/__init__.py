@@ -1,0 +1,1 @@
+"""The exercises of chapter 13: a mixture of two ways, new words, ROUGE, a summarizer that cannot copy."""
