@@ -30,14 +30,14 @@ def pointer_generator(lit: str | None = None, small: bool = False) -> Drawing:
     alt = (
         "Above, a box for the state of the decoder. From it arrows lead down to three words of the vocabulary, to, "
         "moves and left, with probabilities 0.3, 0.6 and 0.1, and from these to the same words of the output, in the "
-        "middle. Below, the source, Molvar left Tisk, with attention 0.1, 0.1 and 0.8; a long arrow brings it the "
-        "query from the state. Arrows lead up from its words to the same words of the output. So left is fed from "
+        "middle. Below, the source, Molvar left Tisk, with attention 0.1, 0.1 and 0.8; a long line brings each of "
+        "them the query from the state. Arrows lead up from its words to the same words of the output. So left is fed from "
         "both sides. Molvar and Tisk are dashed and fed from below alone. The vocabulary counts times 0.2, the "
         "source times 0.8, so the output has "
         + ", ".join(f"{word} {p:.2f}" for word, p in mixed.items())
         + "."
     )
-    d = Drawing(400, 322, alt, lit, small)
+    d = Drawing(400, 330, alt, lit, small)
     centres, left = {}, 12
     for word in mixed:
         centres[word] = left + _WIDE[word] / 2
@@ -58,14 +58,15 @@ def pointer_generator(lit: str | None = None, small: bool = False) -> Drawing:
         for word, box in known.items():
             d.arrow(box, out[word])
     with d.part("pointer"):
-        around = d.box(214, 282, "", 224, height=61)
         read = {
             word: d.box(x, 282, f"{word}\n{WEIGHTS[word]}", _WIDE[word], word not in KNOWN, _HIGH)
             for word, x in zip(WEIGHTS, (144, 214, 284), strict=True)
         }
         for word, box in read.items():
             d.arrow(box.at(0.5, 0), out[word].at(0.5, 1))
-        d.arrow(state, around.at(1, 0.5), via=[(384, 22), (384, 282)])
+            x, foot = box.at(0.5, 1)
+            d.arrow((x, foot + 18), (x, foot))
+        d.arrow(state, (144, foot + 18), via=[(384, 22), (384, foot + 18)], head=False)
         d.text(376, 40, "query", "end")
         d.text(12, 275, "source,\ntimes 0.8", "start")
     return d
