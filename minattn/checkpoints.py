@@ -168,13 +168,18 @@ def save_model(
 ) -> None:
     """Write the weights of a model, and how it was made; see ``save_checkpoint`` and ``described``.
 
+    A tensor that has several names is written once, under the first of them.
+
     Raises:
         ValueError: if ``about`` has the name ``__model__``, and as ``save_checkpoint`` does.
     """
     about = {} if about is None else dict(about)
     if MODEL in about:
         raise ValueError(f"about must leave {MODEL} to save_model, got {about[MODEL]!r}")
-    save_checkpoint(path, model.state_dict(), about | {MODEL: described(model)})
+    made = described(model)
+    again = {name for _, *others in made["shared"] for name in others}
+    tensors = {name: x for name, x in model.state_dict().items() if name not in again}
+    save_checkpoint(path, tensors, about | {MODEL: made})
 
 
 def load_model(path: str | os.PathLike[str], model: nn.Module) -> dict[str, Any]:
@@ -195,8 +200,13 @@ def load_model(path: str | os.PathLike[str], model: nn.Module) -> dict[str, Any]
             model was made in another way.
     """
     tensors, about = load_checkpoint(path)
+    said = about.pop(MODEL, None)
+    groups = said.get("shared", []) if isinstance(said, dict) else []
+    for first, *others in groups:
+        if first in tensors:
+            tensors = dict.fromkeys(others, tensors[first]) | tensors
     check_names(path, tensors, model.state_dict())
-    check_model(path, about.pop(MODEL, None), described(model))
+    check_model(path, said, described(model))
     model.load_state_dict(tensors)
     return about
 

@@ -356,6 +356,21 @@ def test_the_facts_are_json_in_the_header_where_other_programs_find_them(path):
 # Models
 
 
+def test_a_tensor_with_two_names_is_written_once(path):
+    save_model(path, small(tied=True))
+    tensors, _ = load_checkpoint(path)
+    assert "readout.weight" in tensors
+    assert set(small().state_dict()) - set(tensors) == {"target_embedding.weight"}
+
+
+def test_a_file_that_has_it_under_both_names_is_read_as_before(path):
+    model = small(tied=True)
+    save_checkpoint(path, model.state_dict(), {"__model__": described(model)})
+    twin = small(tied=True)
+    load_model(path, twin)
+    assert torch.equal(twin.readout.weight, model.readout.weight)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_model_comes_back_with_its_weights_and_facts(path, tied):
     model = small(tied=tied)
