@@ -9,12 +9,7 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "language.pointer": 13,
-    "language.rouge": 13,
     "scaling.blockwise": 22,
-    "tasks.facts": 13,
-    "tasks.persons": 13,
-    "tasks.summaries": 13,
 }
 """Modules whose chapter is still to come, with its number."""
 
