@@ -32,8 +32,8 @@ def pointer_generator(lit: str | None = None, small: bool = False) -> Drawing:
         "moves and left, with probabilities 0.3, 0.6 and 0.1, and from these to the same words of the output, in the "
         "middle. Below, the source, Molvar left Tisk, with attention 0.1, 0.1 and 0.8; a long line brings each of "
         "them the query from the state. Arrows lead up from its words to the same words of the output. So left is "
-        "fed from both sides. Molvar and Tisk are dashed and fed from below alone. The vocabulary counts times 0.2, the "
-        "source times 0.8, so the output has "
+        "fed from both sides. Molvar and Tisk are dashed and fed from below alone. The vocabulary counts times 0.2, "
+        "the source times 0.8, so the output has "
         + ", ".join(f"{word} {p:.2f}" for word, p in mixed.items())
         + "."
     )
