@@ -1,11 +1,9 @@
-"""Chapter 13: headlines of people who lived, with three seeds, by the model of the experiment `summarization`."""
+"""Chapter 13: headlines of people who lived, by the model of the experiment `summarization`."""
 
 from typing import Any
 
 from book.experiments.running import run_all
 from book.experiments.summarization import run
-
-SEEDS = (0, 1, 2)
 
 KINDS = ("pointer", "no pointer", "rules")
 ARMS: dict[str, dict[str, Any]] = {kind: {"name": "persons", "kind": kind} for kind in KINDS}
@@ -13,7 +11,7 @@ ARMS: dict[str, dict[str, Any]] = {kind: {"name": "persons", "kind": kind} for k
 
 def main() -> None:
     """Run all arms."""
-    run_all("summarization_persons", ARMS, run, SEEDS)
+    run_all("summarization_persons", ARMS, run)
 
 
 if __name__ == "__main__":

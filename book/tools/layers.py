@@ -9,16 +9,11 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "language.pointer": 13,
-    "language.rouge": 13,
     "language.spans": 12,
     "language.t5": 12,
     "language.text_to_text": 12,
     "scaling.blockwise": 22,
-    "tasks.facts": 13,
     "tasks.notations": 12,
-    "tasks.persons": 13,
-    "tasks.summaries": 13,
 }
 """Modules whose chapter is still to come, with its number."""
 

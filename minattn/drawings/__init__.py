@@ -8,6 +8,7 @@ from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
 from minattn.drawings.language import decoder_alone
 from minattn.drawings.pieces import merging
+from minattn.drawings.pointer import pointer_generator
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -26,6 +27,7 @@ __all__ = [
     "greedy_frames",
     "growing_cache",
     "merging",
+    "pointer_generator",
     "pre_and_post",
     "soft_lookup",
     "training_step",

@@ -8,7 +8,9 @@ from torch import nn
 from minattn import drawings
 from minattn.decoding import beam_search
 from minattn.drawing import Box, Drawing
+from minattn.drawings import pointer
 from minattn.drawings.decoding import _BRANCHES
+from minattn.language.pointer import mixture
 from minattn.multihead import MultiHeadAttention
 from minattn.subwords import Subwords
 from minattn.transformer import FeedForward, Residual, TransformerTranslator
@@ -33,6 +35,7 @@ NAMED = {
     "training_step": drawings.training_step,
     "decoder_alone": drawings.decoder_alone,
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
+    "pointer_generator": drawings.pointer_generator,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -45,6 +48,7 @@ PARTS = {
     "greedy_frames": ["read so far", "last row", "appended"],
     "merging": ["letters", "merges", "pieces"],
     "both_sides": ["left alone", "both sides"],
+    "pointer_generator": ["vocabulary", "mixture", "pointer"],
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
     "transformer": [
@@ -498,6 +502,21 @@ def test_from_the_left_a_token_is_told_by_those_before_it_and_from_both_sides_by
     drawing = drawings.both_sides(NOTATIONS, hidden)
     assert len(tips(drawing)) == hidden + len(NOTATIONS)
     assert words(drawing).count("<mask>") == words(drawing).count("?") == 1
+
+
+def test_the_output_of_the_pointer_is_the_mixture_of_what_feeds_it():
+    drawing = drawings.pointer_generator()
+    assert {f"vocabulary, times {pointer.GATE:g}", f"times {1 - pointer.GATE:g}"} <= {
+        *words(drawing)
+    }
+    known, weights = (
+        torch.tensor([[[*part.values()]]]) for part in (pointer.KNOWN, pointer.WEIGHTS)
+    )
+    gate, source = torch.tensor([[pointer.GATE]]).logit(), torch.tensor([[3, 2, 4]])
+    wanted = mixture(known.log(), gate, weights, source).exp().flatten().tolist()
+    mixed = [float(word) for word in words(drawing) if re.fullmatch(r"0\.\d\d", word)]
+    assert mixed == pytest.approx(wanted, abs=0.005)
+    assert len(tips(drawing)) == 2 * (len(pointer.KNOWN) + len(pointer.WEIGHTS))
 
 
 REJECTED = {
