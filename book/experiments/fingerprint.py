@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import minattn.language.text_to_text
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
@@ -134,6 +135,8 @@ def _stand_ins() -> dict[Any, Any]:
         found[getattr(minattn.tasks, name)] = cache(_few(getattr(minattn.tasks, name)))
     two_notations = minattn.tasks.two_notations.two_notations
     found[two_notations] = cache(_few_numbers(two_notations))
+    text_to_text = minattn.language.text_to_text.text_to_text
+    found[text_to_text] = cache(_small(text_to_text))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -163,6 +166,14 @@ def _few_numbers(make_task: Callable[..., Any]) -> Callable[..., Any]:
         )
         object.__setattr__(few, "numbers", cache(few.numbers))  # all arms begin with writing them
         return few
+
+    return small
+
+
+def _small(text_to_text: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(text_to_text)
+    def small(n_train: int) -> Any:
+        return text_to_text(n_train // 10, 2, 2)
 
     return small
 
@@ -204,7 +215,7 @@ def _by_contents(learn: Callable[..., Any]) -> Callable[..., Any]:
     made: dict[Any, Any] = {}
 
     @wraps(learn)
-    def learned(texts: Any, n_merges: int, alphabet: Any) -> Any:
+    def learned(texts: Any, n_merges: int, alphabet: Any = ()) -> Any:
         key = tuple(texts), n_merges, tuple(sorted(alphabet))
         if key not in made:
             made[key] = learn(*key)
