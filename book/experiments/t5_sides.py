@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 
 from book.experiments import t5 as main_arm
@@ -12,8 +14,17 @@ from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
 from minattn.language.spans import corrupt_spans, draw_spans
 from minattn.language.t5 import T5, RelativeBias, exact_by_task, t5_stacks
-from minattn.language.text_to_text import SENTINELS, TASKS, TextExample, TextToText
+from minattn.language.text_to_text import (
+    SENTINELS,
+    TASKS,
+    UNTRAINED,
+    TextExample,
+    TextToText,
+    truth,
+)
+from minattn.pointing import pointing
 from minattn.recipe import train
+from minattn.recording import recording
 from minattn.recurrent import RecurrentTranslator
 from minattn.tasks.base import Example
 from minattn.tasks.notations import NOTATIONS, written
@@ -23,6 +34,7 @@ from minattn.translation import Translator
 SEEDS = (0, 1, 2)
 STEPS = 500
 N_TESTED = 100
+OFFSETS = (-2, -1, 0, 1, 2)
 FEW, RELATED = 60, "german to digits"
 LABELLED = 100
 GRU_WIDTH = 155
@@ -139,6 +151,23 @@ def pretrained(task: TextToText, seed: int, gaps: int) -> T5:
     return model
 
 
+@torch.no_grad()
+def beside(model: T5, task: TextToText) -> dict[str, Any]:
+    """Score where cross-attention looks in reversing: at the right digit, or so many places beside it."""
+    examples = task.of("reverse")[:N_TESTED]
+    batch, right = task.batch(examples), truth(examples)
+    with recording(model) as record:
+        model(batch.source, batch.target_in)
+    found: dict[str, Any] = {}
+    for layer in range(len(model.decoder.blocks)):
+        weights = record.weights(f"decoder.blocks.{layer}.cross_attention").mean(1)
+        shifted = {n: F.pad(right, (2, 2))[..., 2 - n : 2 - n + right.shape[-1]] for n in OFFSETS}
+        found[f"layer {layer + 1}"] = {
+            str(n): pointing(weights, there).inside.item() for n, there in shifted.items()
+        }
+    return found
+
+
 def run(
     seed: int,
     kind: str = "T5",
@@ -173,7 +202,11 @@ def run(
         own = replace(task, train=change_examples(task.train))
         train(model, own, main_arm.recipe(seed, steps), progress=False)
         test = change_examples(test)
-    return {**main_arm.measured(model, task, test), "weights": size(model)}
+    found = {**main_arm.measured(model, task, test), "weights": size(model)}
+    if isinstance(model, T5) and kind == "T5" and change is None:
+        found["beside the right digit"] = beside(model, task)
+        found["untrained"] = exact_by_task(model, task, task.of(UNTRAINED)[:N_TESTED])
+    return found
 
 
 def main() -> None:
