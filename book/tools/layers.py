@@ -9,10 +9,6 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "tasks.notations": 12,
-    "language.spans": 12,
-    "language.text_to_text": 12,
-    "language.t5": 12,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""

@@ -32,6 +32,7 @@ NAMED = {
     "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
     "training_step": drawings.training_step,
     "decoder_alone": drawings.decoder_alone,
+    "text_to_text": drawings.text_to_text,
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
 }
 PARTS = {
@@ -47,6 +48,7 @@ PARTS = {
     "both_sides": ["left alone", "both sides"],
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
+    "text_to_text": ["biases", "encoder", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
