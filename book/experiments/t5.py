@@ -21,8 +21,8 @@ from minattn.seam import Attend
 from minattn.training import Losses, seeded
 from minattn.translation import Translator
 
-D_MODEL, N_HEADS, N_LAYERS, D_FF = 96, 4, 2, 288
-STEPS, BATCH_SIZE, LEARNING_RATE, WARM_UP = 1600, 32, 3e-3, 60
+D_MODEL, N_HEADS, N_LAYERS, D_FF = 56, 4, 2, 168
+STEPS, BATCH_SIZE, LEARNING_RATE, WARM_UP = 3200, 32, 3e-3, 60
 N_TRAIN = 3000
 POINTED = ("sort", "reverse", "english to digits", "german to digits")
 N_POINTED = 200

@@ -32,16 +32,16 @@ from minattn.training import seeded
 from minattn.translation import Translator
 
 SEEDS = (0, 1, 2)
-STEPS = 500
+STEPS = 600
 N_TESTED = 100
 OFFSETS = (-2, -1, 0, 1, 2)
 FEW, RELATED = 60, "german to digits"
 LABELLED = 100
-GRU_WIDTH = 155
-SMALL, SMALL_HEADS = 26, 2
+GRU_WIDTH = 86
+SMALL, SMALL_HEADS = 16, 2
 
 ARMS: dict[str, dict[str, Any]] = {
-    "T5, 900 steps": {"steps": 900},
+    "T5, 1200 steps": {"steps": 1200},
     "T5": {},
     "without the task word": {"change": "no word"},
     "300 numbers": {"n_train": 300},
