@@ -32,7 +32,7 @@ from minattn.training import seeded
 from minattn.translation import Translator
 
 SEEDS = (0, 1, 2)
-STEPS = 600
+STEPS = 1200
 N_TESTED = 100
 OFFSETS = (-2, -1, 0, 1, 2)
 FEW, RELATED = 60, "german to digits"
@@ -41,7 +41,6 @@ GRU_WIDTH = 86
 SMALL, SMALL_HEADS = 16, 2
 
 ARMS: dict[str, dict[str, Any]] = {
-    "T5, 1200 steps": {"steps": 1200},
     "T5": {},
     "without the task word": {"change": "no word"},
     "300 numbers": {"n_train": 300},
@@ -49,7 +48,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "60 examples beside the others": {"kind": "few", "alone": False},
     "twelve small models": {"kind": "small"},
     "100 numbers": {"kind": "pretrained", "gaps": 0},
-    "100 numbers, gaps before": {"kind": "pretrained", "gaps": 500},
+    "100 numbers, gaps before": {"kind": "pretrained", "gaps": 600},
     "bias in cross-attention too": {"change": "cross"},
     "both sides in the decoder": {"change": "both sides"},
     "bias begins at zero": {"change": "zero"},
