@@ -8,13 +8,7 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING = {
-    "language.spans": 12,
-    "language.t5": 12,
-    "language.text_to_text": 12,
-    "scaling.blockwise": 22,
-    "tasks.notations": 12,
-}
+WAITING = {"scaling.blockwise": 22}
 """Modules whose chapter is still to come, with its number."""
 
 

@@ -6,7 +6,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
-from minattn.drawings.language import decoder_alone
+from minattn.drawings.language import decoder_alone, text_to_text
 from minattn.drawings.pieces import merging
 from minattn.drawings.pointer import pointer_generator
 from minattn.drawings.recurrent import (
@@ -30,6 +30,7 @@ __all__ = [
     "pointer_generator",
     "pre_and_post",
     "soft_lookup",
+    "text_to_text",
     "training_step",
     "transformer",
 ]

@@ -34,6 +34,7 @@ NAMED = {
     "merging": lambda **how: drawings.merging("▁Seitentitel", MERGES, **how),
     "training_step": drawings.training_step,
     "decoder_alone": drawings.decoder_alone,
+    "text_to_text": drawings.text_to_text,
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
     "pointer_generator": drawings.pointer_generator,
 }
@@ -51,6 +52,7 @@ PARTS = {
     "pointer_generator": ["vocabulary", "mixture", "pointer"],
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
+    "text_to_text": ["biases", "encoder", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
