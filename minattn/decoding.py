@@ -116,10 +116,8 @@ def beam_search(
     """
     check_sizes(max_length=max_length, n_beams=n_beams)
     check_not_negative(alpha=alpha)
-    memory = model.memory_of(source, source_mask)
+    memory = model.memory_of(source, source_mask).repeat(n_beams)
     batch = len(source)
-    parts = {name: part for name, part in memory._asdict().items() if part is not None}
-    memory = Memory(**{name: x.repeat_interleave(n_beams, dim=0) for name, x in parts.items()})
     state = model.start(memory)
     token = model.first_token(source, source_mask).repeat_interleave(n_beams)
     ids = token.new_zeros(batch, n_beams, 0)

@@ -22,12 +22,14 @@ class Memory(NamedTuple):
     Args:
         states: one vector for each source position.
         mask: True where the source has a token, False where it has padding.
-        ids: the source itself, for a decoder that says words of it again.
     """
 
     states: Float[Tensor, "batch source d_memory"]
     mask: Bool[Tensor, "batch source"]
-    ids: Int[Tensor, "batch source"] | None = None
+
+    def repeat(self, n: int) -> "Memory":
+        """Return one in which each row stands n times, as beams need it."""
+        return Memory(*(part.repeat_interleave(n, dim=0) for part in self))
 
 
 State = tuple[Tensor, ...]

@@ -10,12 +10,19 @@ from torch import Tensor
 from book.experiments.running import run_all
 from book.experiments.summarization import make_model, make_task, measure, recipe
 from minattn.alignment import AdditiveAttention
-from minattn.language.pointer import KnownWords, PointerGenerator, copied, coverage_loss, mixture
+from minattn.language.pointer import (
+    KnownWords,
+    PointerGenerator,
+    WordMemory,
+    copied,
+    coverage_loss,
+    mixture,
+)
 from minattn.learning import learn
 from minattn.recipe import smoothed_loss
 from minattn.tasks.summaries import SummaryTask
 from minattn.training import batches, seeded
-from minattn.translation import Memory, Table
+from minattn.translation import Table
 from minattn.vocabulary import Batch, token_mask
 
 SEEDS = (0, 1, 2)
@@ -89,9 +96,8 @@ def changed(
             model.attend = AdditiveAttention(d_model, d_model, d_model)
     if change == "bare states":
 
-        def encode(source: Tensor, source_mask: Tensor | None = None) -> Memory:
-            memory: Memory = model.encoder(source, source_mask)
-            return memory._replace(ids=source)
+        def encode(source: Tensor, source_mask: Tensor | None = None) -> WordMemory:
+            return WordMemory(*model.encoder(source, source_mask), source)
 
         model.encode = encode  # type: ignore[method-assign]
     return model

@@ -136,6 +136,33 @@ class KnownWords(Table):
         return super().forward(ids.masked_fill(ids >= self.num_embeddings, UNK))
 
 
+class WordMemory(Memory):
+    """A memory that also holds the ids that were read, for a decoder that says words of the source again.
+
+    Args:
+        states: as in ``Memory``, and so is the mask.
+        mask: see ``Memory``.
+        ids: the source itself.
+    """
+
+    ids: Int[Tensor, "batch source"]
+
+    def __new__(
+        cls,
+        states: Float[Tensor, "batch source d_memory"],
+        mask: Bool[Tensor, "batch source"],
+        ids: Int[Tensor, "batch source"],
+    ) -> "WordMemory":
+        """Make a memory of two parts, and keep the ids beside them."""
+        memory = super().__new__(cls, states, mask)
+        memory.ids = ids
+        return memory
+
+    def repeat(self, n: int) -> "WordMemory":
+        """Return one in which each row stands n times, as beams need it."""
+        return WordMemory(*super().repeat(n), self.ids.repeat_interleave(n, dim=0))
+
+
 class Summarizer(RecurrentTranslator):
     """A recurrent encoder and decoder with attention, and one table of embeddings to read and to write.
 
@@ -174,10 +201,10 @@ class Summarizer(RecurrentTranslator):
         self,
         source: Int[Tensor, "batch source"],
         source_mask: Bool[Tensor, "batch source"] | None = None,
-    ) -> Memory:
+    ) -> WordMemory:
         """Read the source; add to each state the embedding of its word, and keep the ids."""
-        states, mask, _ = super().encode(source, source_mask)
-        return Memory(states + self.embedding(source) * mask[..., None], mask, source)
+        states, mask = super().encode(source, source_mask)
+        return WordMemory(states + self.embedding(source) * mask[..., None], mask, source)
 
 
 class Said(NamedTuple):
@@ -266,7 +293,8 @@ class PointerGenerator(Summarizer):
         states: Float[Tensor, "batch target d_model"],
         memory: Memory,
     ) -> Said:
-        assert memory.ids is not None  # encode keeps them
+        if not isinstance(memory, WordMemory):
+            raise TypeError(f"a pointer needs the WordMemory of its encode, got {type(memory)}")
         n = memory.mask.shape[1]
         places = torch.eye(n, dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
         # With the identity beside the states as values, one call returns the context and the weights.

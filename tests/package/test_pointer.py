@@ -12,6 +12,7 @@ from minattn.language.pointer import (
     KnownWords,
     PointerGenerator,
     Summarizer,
+    WordMemory,
     copied,
     coverage_loss,
     mixture,
@@ -21,7 +22,7 @@ from minattn.recurrent import FinalStates
 from minattn.tasks.base import Example
 from minattn.tasks.summaries import UNK, SummaryTask, summary_vocabulary
 from minattn.training import seeded
-from minattn.translation import greedy, translate
+from minattn.translation import Memory, greedy, translate
 from minattn.vocabulary import token_mask
 
 V = 7
@@ -212,9 +213,10 @@ def test_one_table_reads_and_writes():
 
 def test_each_state_has_its_own_word_beside_it(model):
     bare = model.encoder(SOURCE).states
-    states, mask, ids = model.encode(SOURCE)
-    torch.testing.assert_close(states - bare, model.embedding(SOURCE) * mask[..., None])
-    assert torch.equal(ids, SOURCE)
+    memory = model.encode(SOURCE)
+    own = model.embedding(SOURCE) * memory.mask[..., None]
+    torch.testing.assert_close(memory.states - bare, own)
+    assert torch.equal(memory.ids, SOURCE)
 
 
 def test_coverage_counts_what_is_looked_at_again():
@@ -233,3 +235,21 @@ def test_bad_input_is_named():
         Summarizer(V, 5)
     with pytest.raises(ValueError, match="tokens must be at least 1, got 0"):
         coverage_loss(torch.ones(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool))
+
+
+def test_a_memory_of_words_is_still_two_things_and_repeats_its_ids():
+    states, mask = torch.rand(2, 3, 5), torch.ones(2, 3).bool()
+    ids = torch.tensor([[5, 7, 8], [6, 5, 9]])
+    memory = WordMemory(states, mask, ids)
+    assert [part.shape for part in memory] == [states.shape, mask.shape]
+    again = memory.repeat(2)
+    assert again.ids.tolist() == [[5, 7, 8], [5, 7, 8], [6, 5, 9], [6, 5, 9]]
+    assert torch.equal(again.states[1], states[0])
+
+
+@pytest.mark.rejects
+def test_a_pointer_needs_the_ids_that_were_read():
+    model = PointerGenerator(7, 4)
+    memory = Memory(torch.rand(1, 3, 4), torch.ones(1, 3).bool())
+    with pytest.raises(TypeError, match=r"WordMemory.*got.*translation.Memory"):
+        model.step(torch.tensor([1]), model.start(memory), memory)
