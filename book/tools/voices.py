@@ -99,8 +99,8 @@ def notice(core: str, armelle: str) -> str:
         "through the codec GSM 06.10. The speakers and authors have nothing to do with this package.\n"
         "\njune and june_gsm: Asterisk core sounds 1.6.1, French (Canada)\n\n"
         + "\n".join(line if line != "." else "" for line in about)
-        + "\n\nThis is the Creative Commons licence Attribution-ShareAlike 3.0 Unported: the recordings, changed or not,\n"
-        "may be shared under it, and under no other licence than it allows. It is about them alone, not about\n"
+        + "\n\nThis is the Creative Commons licence Attribution-ShareAlike 3.0 Unported: these recordings, changed or\n"
+        "not, may be shared under it, and under no other licence than it allows. It is about them alone, not about\n"
         "programs or texts that use them. Its text: https://creativecommons.org/licenses/by-sa/3.0/legalcode\n"
         "\narmelle: asterisk-prompt-fr-armelle 20070613\n\n" + licence.strip() + "\n"
     )
@@ -115,7 +115,7 @@ def main(folder: Path, out: Path = OUT, soundfile: Any = None) -> None:
         soundfile: the library of that name, if it is not to be imported.
     """
     if soundfile is None:
-        import soundfile  # type: ignore[no-redef]  # noqa: PLC0415
+        import soundfile  # type: ignore[no-redef]
     raw = {"samplerate": RATE, "channels": 1, "subtype": "GSM610", "format": "RAW"}
     read: dict[str, Callable[[int], np.ndarray]] = {
         "june": lambda number: soundfile.read(folder / JUNE / f"{number}.wav")[0],

@@ -1,7 +1,6 @@
 """A listener that writes down spoken words: chapter 2's decoder over an encoder of sound."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +13,9 @@ from minattn.recurrent import RecurrentTranslator
 from minattn.seam import Attend
 from minattn.translation import Memory, State, check_source_mask, check_vectors
 
-import os
-N_HALVINGS = int(os.environ.get('NH','3'))
+N_HALVINGS = 3
 STRIDE = 2**N_HALVINGS
-"""How many frames become one step of the memory."""
+"""How many frames become one step of the memory: a step stands for 80 ms where a frame stands for 10."""
 
 
 def normalise(
@@ -65,10 +63,11 @@ def step_mask(
 
 
 class SoundEncoder(nn.Module):
-    """Read frames: two convolutions, each of which halves their number, and a recurrent layer in both directions.
+    """Read frames: three convolutions, each of which halves their number, and a recurrent layer in both directions.
 
-    Nothing of a row depends on the rows beside it: before each convolution padding is made zero, which is what a
-    row alone has behind its end, and no mean is taken over a batch.
+    What the recurrent layer says is added to what it reads. Nothing of a row depends on the rows beside it: before
+    each convolution padding is made zero, which is what a row alone has behind its end, and no mean is taken over
+    a batch.
 
     Args:
         n_mels: width of a frame.
@@ -83,7 +82,7 @@ class SoundEncoder(nn.Module):
 
     >>> memory = SoundEncoder(n_mels=40, d_model=6)(torch.zeros(1, 9, 40))
     >>> memory.states.shape, memory.mask
-    (torch.Size([1, 3, 6]), tensor([[True, True, True]]))
+    (torch.Size([1, 2, 6]), tensor([[True, True]]))
     """
 
     def __init__(self, n_mels: int, d_model: int) -> None:
@@ -115,7 +114,9 @@ class SoundEncoder(nn.Module):
         x = normalise(source, mask)
         if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             row = int((mask[:, 1:] & ~mask[:, :-1]).any(1).int().argmax())
-            raise ValueError(f"padding must stand behind the frames, got a frame behind it in row {row}")
+            raise ValueError(
+                f"padding must stand behind the frames, got a frame behind it in row {row}"
+            )
         for convolve, norm in zip(self.halve, self.norms, strict=True):
             mask = step_mask(mask, 2)
             x = F.gelu(norm(convolve(x.mT).mT)) * mask[..., None]
@@ -125,7 +126,7 @@ class SoundEncoder(nn.Module):
         states, _ = nn.utils.rnn.pad_packed_sequence(
             self.gru(packed)[0], batch_first=True, total_length=x.shape[1]
         )
-        return Memory(x + states if os.environ.get('RES') else states, mask)
+        return Memory(x + states, mask)
 
 
 class Listener(RecurrentTranslator):
@@ -136,8 +137,6 @@ class Listener(RecurrentTranslator):
         vocab_size: how many target ids there are.
         d_model: width of steps, embeddings, states and context.
         attend: ``attend(query, key, value, mask) -> output``; additive attention if not given.
-        attends: whether the decoder attends before its recurrent step or after it.
-        dropout: share of the context and state that is dropped in training, before the output layer.
 
     Raises:
         ValueError: as in ``RecurrentTranslator`` and ``SoundEncoder``.
@@ -154,17 +153,14 @@ class Listener(RecurrentTranslator):
         *,
         d_model: int = 128,
         attend: Attend | None = None,
-        attends: Literal["before", "after"] = "before",
-        dropout: float = 0.0,
     ) -> None:
         super().__init__(
             1,  # there are no ids to read: the encoder is replaced
             vocab_size,
             d_model=d_model,
             attend=AdditiveAttention(d_model, d_model, d_model) if attend is None else attend,
-            attends=attends,
+            attends="before",
             bidirectional=True,
-            dropout=dropout,
         )
         self.n_mels = n_mels
         self.encoder = SoundEncoder(n_mels, d_model)  # type: ignore[assignment]
@@ -201,7 +197,13 @@ class LocationAwareListener(Listener):
     """
 
     def __init__(
-        self, n_mels: int, vocab_size: int, *, d_model: int = 128, n_filters: int = 8, width: int = 31
+        self,
+        n_mels: int,
+        vocab_size: int,
+        *,
+        d_model: int = 128,
+        n_filters: int = 8,
+        width: int = 31,
     ) -> None:
         check_sizes(n_filters=n_filters, width=width)
         if width % 2 == 0:

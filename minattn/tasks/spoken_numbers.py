@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from minattn.checks import check_finite, check_sizes, check_whole
-from minattn.tasks.base import Task, check_range
+from minattn.tasks.base import Example, Task, check_range
 from minattn.tasks.voices import RATE, WORDS, recordings
 from minattn.vocabulary import BOS, EOS, Batch, Vocabulary, pad
 
@@ -82,11 +82,12 @@ def log_mel(sound: Float[np.ndarray, " samples"]) -> Float[Tensor, "frames mels"
     pieces = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.sin(np.pi * np.arange(WINDOW, dtype=np.float32) / WINDOW) ** 2
     power = torch.fft.rfft(torch.from_numpy(pieces * window)).abs().square()
-    return (power @ mel_bands().T + FLOOR).log()
+    bands: Tensor = (power @ mel_bands().T + FLOOR).log()
+    return bands
 
 
 @dataclass(frozen=True)
-class Utterance:
+class Utterance(Example):
     """Words, and how they are said. It holds no sound; ``sound`` makes it, each time the same.
 
     The same words by another speaker, or with more noise, are ``dataclasses.replace(utterance, voice="armelle")``.
@@ -104,7 +105,11 @@ class Utterance:
         ValueError: if there is no word, or not one number for each, or a number is out of range.
     """
 
-    target: tuple[str, ...]
+    # What an example has beside: the words are also what is said, and each is its own counterpart.
+    source: tuple[str, ...] = field(init=False, repr=False)
+    alignment: tuple[int | None, ...] = field(init=False, repr=False)
+    length: int = field(init=False, repr=False)
+
     speeds: tuple[float, ...]
     gains: tuple[float, ...]
     pauses: tuple[float, ...]
@@ -114,6 +119,10 @@ class Utterance:
 
     def __post_init__(self) -> None:
         n = len(self.target)
+        also = {"source": self.target, "alignment": tuple(range(n)), "length": n}
+        for name, value in also.items():
+            object.__setattr__(self, name, value)
+        super().__post_init__()
         found = len(self.speeds), len(self.gains), len(self.pauses)
         if n == 0 or found != (n, n, n + 1):
             raise ValueError(
@@ -127,11 +136,6 @@ class Utterance:
             )
         check_finite(snr=self.snr)
         check_whole(0, seed=self.seed)
-
-    @property
-    def length(self) -> int:
-        """How many words."""
-        return len(self.target)
 
 
 def speak(
@@ -152,7 +156,7 @@ def speak(
     >>> two = Utterance(("dix", "un"), (1.0, 1.0), (1.0, 0.5), (0.0, 0.1, 0.0))
     >>> sound, spans = speak(two)
     >>> spans, spans[1][0] - spans[0][1] == 0.1 * RATE
-    (((0, 4960), (5760, 8320)), True)
+    (((0, 4720), (5520, 8480)), True)
     """
     clips = recordings(utterance.voice) if clips is None else clips
     parts, spans = [_silence(utterance.pauses[0])], []
@@ -178,7 +182,7 @@ def faster(clip: Float[np.ndarray, " samples"], speed: float) -> Float[np.ndarra
     [0.0, 3.0, 6.0]
     """
     places = np.arange(0, len(clip) - 1 + 1e-9, speed)
-    return np.interp(places, np.arange(len(clip)), clip).astype(np.float32)
+    return np.asarray(np.interp(places, np.arange(len(clip)), clip), dtype=np.float32)
 
 
 def _silence(seconds: float) -> Float[np.ndarray, " samples"]:
@@ -205,7 +209,7 @@ def utterances(
         ValueError: if a number is out of range.
 
     >>> [" ".join(u.target) for u in utterances(3, seed=1)]
-    ['dix treize seize', 'trente cinq huit cinq', 'quarante']
+    ['onze zéro', 'onze neuf vingt deux', 'soixante six']
     """
     check_sizes(n=n)
     check_whole(0, seed=seed)
@@ -261,7 +265,7 @@ class SpokenNumbers(Task):
         )
 
     def truth(
-        self, examples: Iterable[Utterance], stride: int = 4
+        self, examples: Iterable[Utterance], stride: int = 8
     ) -> Bool[Tensor, "batch target steps"]:
         """Say for every word, and the ``EOS`` behind the last, which steps lie in it.
 
@@ -307,7 +311,8 @@ def spoken_numbers(
 
     >>> task = spoken_numbers(n_train=20, n_validation=3, n_held_out=3)
     >>> batch = task.batch(task.held_out)
-    >>> batch.source.shape, batch.source_mask.sum(1)
+    >>> batch.source.shape[2], batch.source_mask.sum(1).tolist()  # frames of 10 ms
+    (40, [262, 54, 116])
     """
     check_sizes(n_train=n_train, n_validation=n_validation, n_held_out=n_held_out)
     lengths, voices = tuple(lengths), tuple(voices)
@@ -318,7 +323,7 @@ def spoken_numbers(
         name="spoken numbers",
         source=Vocabulary(WORDS),  # of what is said; sound itself has no vocabulary
         target=Vocabulary(WORDS),
-        train=found[:n_train],  # type: ignore[arg-type]
-        held_out=found[n_train + n_validation :],  # type: ignore[arg-type]
+        train=found[:n_train],
+        held_out=found[n_train + n_validation :],
         validation=found[n_train : n_train + n_validation],
     )

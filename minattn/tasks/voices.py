@@ -38,7 +38,8 @@ def compress(sound: Float[np.ndarray, " samples"]) -> Int[np.ndarray, " samples"
         ITU-T G.711, whose steps are those of this curve in pieces.
     """
     level = np.log1p(_MU * np.abs(sound)) / np.log1p(_MU)
-    return np.round(127 * np.sign(sound) * level).astype(np.int8)
+    code: Any = np.round(127 * np.sign(sound) * level)
+    return np.asarray(code, dtype=np.int8)
 
 
 def expand(code: Int[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
@@ -50,7 +51,7 @@ def expand(code: Int[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
     """
     level = code.astype(np.float32) / 127
     sound: Any = np.sign(level) * np.expm1(np.abs(level) * np.log1p(np.float32(_MU))) / _MU
-    return sound.astype(np.float32)
+    return np.asarray(sound, dtype=np.float32)
 
 
 @cache
