@@ -62,6 +62,11 @@ def step_mask(
     return mask[:, ::stride]
 
 
+def whole(source: Float[Tensor, "batch frames mels"]) -> Bool[Tensor, "batch frames"]:
+    """Return the mask of frames without padding."""
+    return torch.ones(source.shape[:2], dtype=torch.bool, device=source.device)
+
+
 class SoundEncoder(nn.Module):
     """Read frames: three convolutions, each of which halves their number, and a recurrent layer in both directions.
 
@@ -110,13 +115,15 @@ class SoundEncoder(nn.Module):
             ValueError: if the mask does not fit, or a frame comes behind padding.
             TypeError: if the mask is not bool.
         """
-        mask = source.new_ones(source.shape[:2]).bool() if source_mask is None else source_mask
-        x = normalise(source, mask)
-        if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-            row = int((mask[:, 1:] & ~mask[:, :-1]).any(1).int().argmax())
+        mask = whole(source) if source_mask is None else source_mask
+        check_source_mask(source, mask)
+        behind = (mask[:, 1:] & ~mask[:, :-1]).any(1)
+        if bool(behind.any()):
+            row = int(behind.int().argmax())
             raise ValueError(
-                f"padding must stand behind the frames, got a frame behind it in row {row}"
+                f"padding must stand behind the frames, got frames after it in row {row}"
             )
+        x = source * mask[..., None]
         for convolve, norm in zip(self.halve, self.norms, strict=True):
             mask = step_mask(mask, 2)
             x = F.gelu(norm(convolve(x.mT).mT)) * mask[..., None]
@@ -172,6 +179,15 @@ class Listener(RecurrentTranslator):
     ) -> None:
         """Reject what is no spectrogram of this width; see ``check_vectors``."""
         check_vectors(source, self.n_mels, source_mask)
+
+    def encode(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
+        """Normalise the frames of every row and read them; one state for each step."""
+        mask = whole(source) if source_mask is None else source_mask
+        return super().encode(normalise(source, mask), mask)
 
 
 class LocationAwareListener(Listener):
