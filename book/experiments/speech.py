@@ -13,7 +13,7 @@ from minattn.tasks.spoken_numbers import N_MELS, SpokenNumbers, spoken_numbers
 from minattn.training import seeded
 
 D_MODEL, BATCH_SIZE, LEARNING_RATE, WARM_UP = 96, 16, 3e-3, 30
-SINGLE, STEPS = 200, 450
+SINGLE, STEPS = 200, 600
 """Steps with single words, then with one to four."""
 
 ARMS: dict[str, dict[str, Any]] = {"attention": {}}

@@ -29,7 +29,7 @@ FLOOR = 1e-3
 SPEEDS, PAUSE = (0.8, 1.25), 0.1
 """From slow to fast, of an utterance as a whole; and the longest pause in seconds."""
 
-Clips = Mapping[str, Float[np.ndarray, " samples"]]
+Clips = Mapping[str, Float[np.ndarray, " _"]]
 """One recording for each word."""
 
 
@@ -110,10 +110,10 @@ class Utterance(Example):
     alignment: tuple[int | None, ...] = field(init=False, repr=False)
     length: int = field(init=False, repr=False)
 
-    speeds: tuple[float, ...]
-    gains: tuple[float, ...]
-    pauses: tuple[float, ...]
-    snr: float = 30.0
+    speeds: tuple[float | int, ...]
+    gains: tuple[float | int, ...]
+    pauses: tuple[float | int, ...]
+    snr: float | int = 30.0
     voice: str = "june"
     seed: int = 0
 
@@ -175,7 +175,7 @@ def speak(
     return (sound + level * noise).astype(np.float32), tuple(spans)
 
 
-def faster(clip: Float[np.ndarray, " samples"], speed: float) -> Float[np.ndarray, " resampled"]:
+def faster(clip: Float[np.ndarray, " samples"], speed: float | int) -> Float[np.ndarray, " resampled"]:
     """Play a recording faster, and so higher, or slower and lower; samples in between lie on straight lines.
 
     >>> faster(np.array([0.0, 2.0, 4.0, 6.0], dtype=np.float32), 1.5).tolist()
@@ -185,7 +185,7 @@ def faster(clip: Float[np.ndarray, " samples"], speed: float) -> Float[np.ndarra
     return np.asarray(np.interp(places, np.arange(len(clip)), clip), dtype=np.float32)
 
 
-def _silence(seconds: float) -> Float[np.ndarray, " samples"]:
+def _silence(seconds: float | int) -> Float[np.ndarray, " samples"]:
     return np.zeros(round(seconds * RATE), dtype=np.float32)
 
 
@@ -194,7 +194,7 @@ def utterances(
     lengths: Iterable[int] = (1, 2, 3, 4),
     seed: int = 0,
     voices: Iterable[str] = ("june",),
-    snr: tuple[float, float] = (15.0, 40.0),
+    snr: tuple[float | int, float | int] = (15.0, 40.0),
 ) -> tuple[Utterance, ...]:
     """Draw utterances: any words in any order, the same one twice in a row too.
 
@@ -223,7 +223,7 @@ def _drawn(
     rng: np.random.Generator,
     lengths: tuple[int, ...],
     voices: tuple[str, ...],
-    snr: tuple[float, float],
+    snr: tuple[float | int, float | int],
 ) -> Utterance:
     length = lengths[rng.integers(len(lengths))]
     tempo = rng.uniform(*SPEEDS)
