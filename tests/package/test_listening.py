@@ -97,6 +97,13 @@ def test_a_step_stands_for_eight_frames():
     assert not memory.states[~memory.mask].any()
 
 
+def test_the_encoder_reads_no_padding_that_is_not_zero():
+    encoder = built(lambda: SoundEncoder(MELS, D))
+    source, mask = frames()
+    other = torch.where(mask[..., None], source, 77.0)
+    assert torch.equal(encoder(other, mask).states, encoder(source * mask[..., None], mask).states)
+
+
 @models
 def test_a_row_is_read_as_it_would_be_alone(make):
     """Whatever stands in the padding, and however long the rows beside it are."""
