@@ -8,9 +8,9 @@ from book.experiments.speech import run
 SEEDS = (0, 1, 2)
 
 ARMS: dict[str, dict[str, Any]] = {
+    "location": {"kind": "location"},
     "last state": {"kind": "last"},
     "mean": {"kind": "mean"},
-    "location": {"kind": "location"},
 }
 
 
