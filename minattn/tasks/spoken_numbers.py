@@ -175,7 +175,9 @@ def speak(
     return (sound + level * noise).astype(np.float32), tuple(spans)
 
 
-def faster(clip: Float[np.ndarray, " samples"], speed: float | int) -> Float[np.ndarray, " resampled"]:
+def faster(
+    clip: Float[np.ndarray, " samples"], speed: float | int
+) -> Float[np.ndarray, " resampled"]:
     """Play a recording faster, and so higher, or slower and lower; samples in between lie on straight lines.
 
     >>> faster(np.array([0.0, 2.0, 4.0, 6.0], dtype=np.float32), 1.5).tolist()
