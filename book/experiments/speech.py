@@ -15,6 +15,8 @@ from minattn.training import seeded
 D_MODEL, BATCH_SIZE, LEARNING_RATE, WARM_UP = 96, 16, 3e-3, 30
 SINGLE, STEPS = 200, 600
 """Steps with single words, then with one to four."""
+TASK_SEED = 2
+"""Of utterances that no choice was made by; the recipe was found on those of seed 0."""
 
 ARMS: dict[str, dict[str, Any]] = {"attention": {}}
 
@@ -56,7 +58,7 @@ def run(
     voices: tuple[str, ...] = ("june",),
 ) -> dict[str, Any]:
     """Train one model and measure it on utterances that nothing was chosen by."""
-    task = spoken_numbers(voices=voices)
+    task = spoken_numbers(voices=voices, seed=TASK_SEED)
     model = make_model(task, seed, kind)
     losses = teach(model, task, seed, single, steps, voices)
     points = kind in ("attention", "location")

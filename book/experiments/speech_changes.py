@@ -7,7 +7,7 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from book.experiments.running import run_all
-from book.experiments.speech import D_MODEL, SINGLE, STEPS, run, teach
+from book.experiments.speech import D_MODEL, SINGLE, STEPS, TASK_SEED, run, teach
 from book.experiments.speech_measures import heard
 from minattn.speech.listening import Listener, normalise, whole, word_error
 from minattn.tasks.spoken_numbers import N_MELS, SpokenNumbers, spoken_numbers
@@ -63,7 +63,7 @@ def measure(seed: int, fault: str | None = None, **settings: Any) -> dict[str, A
     """Train one model and measure it; one with a fault in a batch of all lengths and alone."""
     if fault is None:
         return run(seed, **settings)
-    task = spoken_numbers()
+    task = spoken_numbers(seed=TASK_SEED)
     kind = {"mask over frames": MaskOverFrames, "padding normalised in": PaddingNormalisedIn}[fault]
     with seeded(seed):
         model = kind(N_MELS, len(task.target), d_model=D_MODEL)
