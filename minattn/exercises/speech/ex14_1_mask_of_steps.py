@@ -127,8 +127,8 @@ EXERCISE = Exercise(
         Mistake(
             "one_stride",
             partial(_counted, by=lambda s: s[:1], width_by=lambda s: s[:1]),
-            "One stride is left out or used twice. There are two convolutions: the second one reads the steps of "
-            "the first, and its own stride shortens them again.",
+            "One stride is left out, used twice or added to the other. There are two convolutions: the "
+            "second one reads the steps of the first, and its own stride shortens them again.",
             also=[
                 partial(_counted, by=lambda s: s[:1]),
                 partial(_counted, by=lambda s: s[1:]),
@@ -136,6 +136,7 @@ EXERCISE = Exercise(
                 partial(_counted, by=lambda s: (s[0], s[0]), width_by=lambda s: (s[0], s[0])),
                 partial(_counted, by=lambda s: (s[1], s[1]), width_by=lambda s: (s[1], s[1])),
                 partial(_counted, by=lambda s: (2, 2), width_by=lambda s: (2, 2)),
+                partial(_counted, by=lambda s: (sum(s),), width_by=lambda s: (sum(s),)),
             ],
         ),
         Mistake(

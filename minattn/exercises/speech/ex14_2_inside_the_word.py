@@ -33,6 +33,23 @@ def _rounded_down_with_end(step: Tensor, start: Tensor, end: Tensor, stride: int
     return (step >= start // stride) & (step <= end // stride)
 
 
+def _rounded_outwards(step: Tensor, start: Tensor, end: Tensor, stride: int) -> Tensor:
+    return (step >= start // stride) & (step < -(-end // stride))
+
+
+def _rounded_to_nearest(step: Tensor, start: Tensor, end: Tensor, stride: int) -> Tensor:
+    return (step >= (start / stride).round()) & (step < (end / stride).round())
+
+
+def _in_the_middle(step: Tensor, start: Tensor, end: Tensor, stride: int) -> Tensor:
+    return _in_frames(step + 0.5, start, end, stride)
+
+
+def _in_the_whole_middle(step: Tensor, start: Tensor, end: Tensor, stride: int) -> Tensor:
+    middle = step * stride + stride // 2
+    return (middle >= start) & (middle < end)
+
+
 def _with_end(step: Tensor, start: Tensor, end: Tensor, stride: int) -> Tensor:
     return (step * stride >= start) & (step * stride <= end)
 
@@ -139,11 +156,18 @@ EXERCISE = Exercise(
             "unit first: step * stride is a frame.",
         ),
         Mistake(
-            "boundaries_rounded_down",
+            "boundaries_rounded",
             partial(_share, inside=_rounded_down),
-            "You turn the boundaries into steps and round down. With stride 4 a word from frame 6 to 29 has the "
-            "steps on 8 to 28, which are 2 to 7; rounded down it would be 1 to 6. Turn the step into a frame.",
-            also=[partial(_share, inside=_rounded_down_with_end)],
+            "You round the boundaries to steps, or put a step into the middle of its frames. Step j stands on "
+            "frame j * stride. With stride 4, a word from frame 6 to 29 has the steps on 8 to 28, which are 2 to 7. "
+            "Turn the step into a frame.",
+            also=[
+                partial(_share, inside=_rounded_down_with_end),
+                partial(_share, inside=_rounded_outwards),
+                partial(_share, inside=_rounded_to_nearest),
+                partial(_share, inside=_in_the_middle),
+                partial(_share, inside=_in_the_whole_middle),
+            ],
         ),
         Mistake(
             "end_included",

@@ -99,14 +99,14 @@ def _mean_of_all(references: Sequence[Words], hypotheses: Sequence[Words]) -> fl
 
 def _cases() -> list[Case]:
     written = [
-        # The first word is missed, so that all others stand one place too early.
-        ["two seven one / seven one"],
+        # A word is missed, so that all behind it stand one place too early.
+        ["two two seven one / two seven one"],
         ["four four nine / four nine nine six", "one / one two"],
         ["six two / two six", "eight / eight", "five one zero three / five three"],
         # More edits than words.
         ["nine / one nine nine five", "two / three four"],
         # Nothing was said, and something was heard.
-        ["three zero eight one seven / three eight one seven seven", " / six two", "nine four / "],
+        ["three zero eight one seven / three eight one seven seven", " / six two", "nine / "],
     ]
     return [
         tuple([pair.split("/")[side].split() for pair in pairs] for side in (0, 1))

@@ -95,6 +95,13 @@ def _padded_in_length(normalise: Normalise, n_bands: int) -> bool:
     return not torch.allclose(before, after[:, :7], atol=1e-5)
 
 
+def _alone_with_its_padding(normalise: Normalise, n_bands: int) -> bool:
+    """Take a row out of a batch together with its padding."""
+    batch, lengths = torch.randn(2, 12, n_bands), torch.tensor([7, 12])
+    before, after = normalise(batch[:1], lengths[:1]), normalise(batch, lengths)
+    return not torch.allclose(before[0, :7], after[0, :7], atol=1e-5)
+
+
 def _right_but_for(*names: str) -> Callable[..., bool]:
     """Make an answer that is wrong about the toys with these names: how it gets there may vary."""
     return lambda normalise, n_bands: normalise.looks_further != (normalise.name in names)
@@ -140,7 +147,7 @@ EXERCISE = Exercise(
             partial(_moves, lengths=(7, 7, 7)),
             "The utterance has no padding in your batches, or the same each time. It needs others that are "
             "longer: then something stands behind its end.",
-            also=[partial(_moves, lengths=(5, 7, 6))],
+            also=[partial(_moves, lengths=(5, 7, 6)), _alone_with_its_padding],
         ),
         Mistake(
             "zeros_behind",

@@ -89,7 +89,7 @@ def share_of_the_weights(weights, starts, ends, real, stride):
 NEAR_MISSES = [
     ("steps_against_frames", share_of_steps),
     ("end_included", share_with_both_ends),
-    ("boundaries_rounded_down", share_in_floored_steps),
+    ("boundaries_rounded", share_in_floored_steps),
     ("padded_words_counted", share_of_all_places),
     ("mass_and_not_the_peak", share_of_the_weights),
 ]
