@@ -14,6 +14,7 @@ from minattn.drawings.recurrent import (
     encoder_decoder,
     soft_lookup,
 )
+from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "encoder_decoder",
     "greedy_frames",
     "growing_cache",
+    "listener",
     "merging",
     "pre_and_post",
     "soft_lookup",
