@@ -23,7 +23,8 @@ def listener(lit: str | None = None, small: bool = False) -> Drawing:
         "many, 12, 6 and 3. Arrows show for one of each row that it is fed by five of the row below; those "
         "shown are all centred on frame 8. The three of the last row are the steps h 0, h 1 and h 2, joined "
         "by arrows in both directions. The state s t-1 and the three steps go into attention. It gives the "
-        "context, which goes with s t-1 and the word before, trois, into the state s t, and that writes soixante."
+        "context, which goes with s t-1 and the word before, trois, into the state s t. State and context together "
+        "write soixante."
     )
     d = Drawing(416, 370, alt, lit, small)
     with d.part("frames"):
@@ -71,5 +72,8 @@ def _decoder(d: Drawing, steps: list[Box]) -> None:
     d.arrow(attention, after, label="c_t")
     d.arrow(before, after.at(0.25, 0), [(34, 48), (after.at(0.25, 0)[0], 48)])
     d.arrow(d.token(376, 88, "trois"), after)
-    d.arrow(after, d.token(286, 22, "soixante", dashed=True))
+    word = d.token(286, 22, "soixante", dashed=True)
+    d.arrow(after, word)
+    x, _ = attention.at(0.75, 0)
+    d.arrow(attention.at(0.75, 0), word, [(x, 22)], label="c_t")
     d.text(4, 22, "decoder", "start", bold=True)

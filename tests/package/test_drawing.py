@@ -570,5 +570,7 @@ def test_in_the_listener_five_feed_one_and_attention_is_fed_by_all_steps():
     assert [sum(on_border(tip, step) for tip in heads) for step in rows[3]] == [
         n + 5 * (k == 1) for k, n in enumerate(between)
     ]
-    (attention,) = (box for box in boxes if box.width == 84)
+    (attention,) = (box for box in boxes if box.width == 84 and box.height == 28)
     assert sum(on_border(tip, attention) for tip in heads) == len(rows[3]) + 1
+    (word,) = (box for box in boxes if box.height == 24 and box.top < 40)
+    assert sum(on_border(tip, word) for tip in heads) == 2  # by the state and the context
