@@ -1,5 +1,6 @@
 """Chapter 14: the listener of the experiment `speech` with another speaker beside, another start, or a famous fault."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 
 from book.experiments.running import run_all
 from book.experiments.speech import D_MODEL, SINGLE, STEPS, TASK_SEED, run, teach
-from book.experiments.speech_measures import heard
+from book.experiments.speech_measures import N_EACH, heard
 from minattn.speech.listening import Listener, normalise, whole, word_error
-from minattn.tasks.spoken_numbers import N_MELS, SpokenNumbers, spoken_numbers
+from minattn.tasks.spoken_numbers import N_MELS, SpokenNumbers, spoken_numbers, utterances
 from minattn.training import seeded
 from minattn.translation import Memory, translate
 
@@ -68,7 +69,7 @@ def measure(seed: int, fault: str | None = None, **settings: Any) -> dict[str, A
     with seeded(seed):
         model = kind(N_MELS, len(task.target), d_model=D_MODEL)
     teach(model, task, seed)
-    short = [u for u in task.held_out[:240] if u.length == 1]
+    short = utterances(N_EACH, (1,), seed=101)
     longest = max(task.held_out, key=lambda u: u.length * len(u.pauses) / min(u.speeds))
     return {
         **heard(model, task, task.held_out),
@@ -78,7 +79,7 @@ def measure(seed: int, fault: str | None = None, **settings: Any) -> dict[str, A
     }
 
 
-def beside(model: Listener, task: SpokenNumbers, short: list[Any], long: Any) -> float:
+def beside(model: Listener, task: SpokenNumbers, short: Sequence[Any], long: Any) -> float:
     """Return the word error of short utterances in one batch with a long one."""
     found = translate(model, task, [*short, long], 9)[:-1]
     return word_error(found, [u.target for u in short])
