@@ -35,7 +35,12 @@ class Espeak:
 
     def __init__(self, library: str, data: str) -> None:
         self.lib = ctypes.CDLL(library)
-        self.lib.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+        self.lib.espeak_Initialize.argtypes = [
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.c_int,
+        ]
         self.rate = self.lib.espeak_Initialize(RETRIEVAL, 0, data.encode(), 0)
         if self.rate <= 0:
             raise RuntimeError(f"eSpeak NG did not find its data in {data}")
@@ -80,7 +85,9 @@ def family(voice: str) -> str:
     """
     if re.fullmatch(r"[fm]\d", voice):  # women and men, each a voice of its own
         return voice
-    short = re.sub(r"(\d+|Robot|(?<=whisper)f|^Anxious)", "", voice) if voice != "UniRobot" else voice
+    short = (
+        re.sub(r"(\d+|Robot|(?<=whisper)f|^Anxious)", "", voice) if voice != "UniRobot" else voice
+    )
     return short.lower()
 
 
