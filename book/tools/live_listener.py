@@ -89,7 +89,7 @@ def clip(name: str, model: Listener, task: SpokenNumbers, utterance: Utterance) 
     target_in = torch.tensor([[BOS, *task.target.encode(written)]])
     with recording(model) as record:
         model(sounds.source, target_in, sounds.source_mask)
-    weights = record.weights()[0, 0, : len(written)]  # what would come next is left out
+    weights = record.weights()[0, : len(written)]  # what would come next is left out
     sound, spans = speak(utterance)
     return {
         "name": name,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from minattn.checks import check_sizes
@@ -58,7 +58,7 @@ class Spectrogram(NamedTuple):
     power: float
 
 
-def coded(sound: Float[np.ndarray, " samples"]) -> Int[np.ndarray, "frames mels"]:
+def coded(sound: Float[np.ndarray, " samples"]) -> UInt8[np.ndarray, "frames mels"]:
     """Measure a spectrogram and round it to whole steps above the floor.
 
     >>> coded(np.zeros(800, dtype=np.float32)).shape
@@ -68,7 +68,7 @@ def coded(sound: Float[np.ndarray, " samples"]) -> Int[np.ndarray, "frames mels"
     return np.asarray(np.round((frames - LOWEST) / STEP), dtype=np.uint8)
 
 
-def decoded(code: Int[np.ndarray, "frames mels"]) -> Float[np.ndarray, "frames mels"]:
+def decoded(code: UInt8[np.ndarray, "frames mels"]) -> Float[np.ndarray, "frames mels"]:
     """Undo ``coded``, to within half a step."""
     return np.asarray(LOWEST + STEP * code, dtype=np.float32)
 
@@ -121,7 +121,7 @@ def spectrograms(voice: str) -> dict[str, Spectrogram]:
 def _noise() -> Float[np.ndarray, "frames mels"]:
     """Return the power of a minute of white noise of mean square 1, in every frame and band."""
     noise = np.random.default_rng(0).standard_normal(60 * RATE, dtype=np.float32)
-    return np.exp(log_mel(noise).numpy())
+    return np.asarray(np.exp(log_mel(noise).numpy()))
 
 
 def glue(
