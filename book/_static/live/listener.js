@@ -106,7 +106,9 @@ minattn.widgets = minattn.widgets ?? {};
         const cells = clip.weights[i].map((weight, k) =>
           h("span", {
             class: "cell", "data-value": weight,
-            style: `${place(limits[k], limits[k + 1])}; background: rgb(${viridis(weight)})`,
+            style: // a pixel more, so that no gap is left where a limit lies between two pixels
+              `left: ${percent(limits[k])}; width: calc(${percent(limits[k + 1] - limits[k])} + 1px); ` +
+              `background: rgb(${viridis(weight)})`,
           }));
         const button = h("button", { type: "button", onclick: () => playFrom(i) },
           h("span", { class: "unseen" }, "Play from where "), word, h("span", { class: "unseen" }, " was heard"));
