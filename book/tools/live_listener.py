@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from book.experiments.speech import make_model, teach
 from book.tools.live import SEED, WEIGHTS, digits, script, write_card
 from book.tools.writing import write_whole
+from minattn.recipe import Recipe, train
 from minattn.recording import recording
+from minattn.schedules import Constant, Cosine, WarmUp
 from minattn.speech.listening import STRIDE, Listener
 from minattn.tasks.spoken_numbers import (
     HOP,
+    N_MELS,
     SpokenNumbers,
     Utterance,
     log_mel,
@@ -32,6 +34,7 @@ from minattn.tasks.spoken_numbers import (
     utterances,
 )
 from minattn.tasks.voices import RATE
+from minattn.training import seeded
 from minattn.translation import translate
 from minattn.vocabulary import BOS
 
@@ -46,6 +49,19 @@ CREDIT = {
 LEVELS = 16
 COARSE = 2
 """Every second frame is drawn."""
+
+
+def taught(task: SpokenNumbers) -> Listener:
+    """Train the listener of the chapter: on single words, then on one to four."""
+    with seeded(SEED):
+        model = Listener(N_MELS, len(task.target), d_model=96)
+    how: dict[str, Any] = {"batch_size": 16, "learning_rate": 3e-3, "seed": SEED}
+    single = spoken_numbers(n_train=1000, lengths=(1,), seed=1)
+    first = Recipe(steps=200, schedule=WarmUp(30, Constant()), **how)
+    train(model, single, first, progress=False)
+    second = Recipe(steps=600, schedule=WarmUp(30, Cosine(570, end=0.05)), **how)
+    train(model, task, second, progress=False)
+    return model
 
 
 def chosen(task: SpokenNumbers) -> dict[str, Utterance]:
@@ -136,9 +152,7 @@ def main() -> int:
     torch.set_num_threads(1)  # sums in one order: the same machine gives the same file again
     print("training listener", file=sys.stderr, flush=True)
     task = spoken_numbers(seed=2)
-    model = make_model(task, SEED, "attention")
-    teach(model, task, SEED)
-    write(entry(model, task), folder)
+    write(entry(taught(task), task), folder)
     return 0
 
 
