@@ -124,7 +124,7 @@ def pack(
 
 def main(out: Path = OUT) -> None:
     """Write the spectrograms of all voices that the library has."""
-    import espeakng_loader as loader
+    import espeakng_loader as loader  # type: ignore[import-not-found]
 
     data = Path(loader.get_data_path())
     espeak = Espeak(loader.get_library_path(), str(data))
