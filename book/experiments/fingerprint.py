@@ -24,6 +24,7 @@ import minattn.subwords
 import minattn.tasks
 import minattn.tasks.facts
 import minattn.tasks.functions
+import minattn.tasks.many_voices
 import minattn.tasks.persons
 import minattn.tasks.spoken_numbers
 import minattn.tasks.two_notations
@@ -147,6 +148,8 @@ def _stand_ins() -> dict[Any, Any]:
     spoken = minattn.tasks.spoken_numbers
     found[spoken.spoken_numbers] = cache(_few_spoken(spoken.spoken_numbers))
     found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
+    many = minattn.tasks.many_voices.many_voices
+    found[many] = cache(_few_spoken(many))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 

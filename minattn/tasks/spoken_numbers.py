@@ -32,6 +32,9 @@ SPEEDS, PAUSE = (0.8, 1.25), 0.1
 Clips = Mapping[str, Float[np.ndarray, " _"]]
 """One recording for each word."""
 
+Spans = tuple[tuple[int, int], ...]
+"""For each word its first sample and the one behind its last."""
+
 
 @cache
 def mel_bands(n_mels: int = N_MELS) -> Float[Tensor, "mels frequencies"]:
@@ -140,7 +143,7 @@ class Utterance(Example):
 
 def speak(
     utterance: Utterance, clips: Clips | None = None
-) -> tuple[Float[np.ndarray, " samples"], tuple[tuple[int, int], ...]]:
+) -> tuple[Float[np.ndarray, " samples"], Spans]:
     """Glue the recordings of the words together.
 
     Args:
@@ -197,6 +200,7 @@ def utterances(
     seed: int = 0,
     voices: Iterable[str] = ("june",),
     snr: tuple[float | int, float | int] = (15.0, 40.0),
+    words: Iterable[str] = WORDS,
 ) -> tuple[Utterance, ...]:
     """Draw utterances: any words in any order, the same one twice in a row too.
 
@@ -206,6 +210,7 @@ def utterances(
         seed: decides everything.
         voices: who may say one, each voice as likely.
         snr: the least and the largest distance of speech and noise in decibels.
+        words: what may be said, each word as likely.
 
     Raises:
         ValueError: if a number is out of range.
@@ -215,10 +220,10 @@ def utterances(
     """
     check_sizes(n=n)
     check_whole(0, seed=seed)
-    lengths, voices = tuple(lengths), tuple(voices)
-    check_sizes(lengths=min(lengths, default=0), voices=len(voices))
+    lengths, voices, words = tuple(lengths), tuple(voices), tuple(words)
+    check_sizes(lengths=min(lengths, default=0), voices=len(voices), words=len(words))
     rng = np.random.default_rng(seed)
-    return tuple(_drawn(rng, lengths, voices, snr) for _ in range(n))
+    return tuple(_drawn(rng, lengths, voices, snr, words) for _ in range(n))
 
 
 def _drawn(
@@ -226,11 +231,12 @@ def _drawn(
     lengths: tuple[int, ...],
     voices: tuple[str, ...],
     snr: tuple[float | int, float | int],
+    words: tuple[str, ...],
 ) -> Utterance:
     length = lengths[rng.integers(len(lengths))]
     tempo = rng.uniform(*SPEEDS)
     return Utterance(
-        target=tuple(WORDS[i] for i in rng.integers(len(WORDS), size=length)),
+        target=tuple(words[i] for i in rng.integers(len(words), size=length)),
         speeds=tuple((tempo * rng.uniform(0.95, 1.05, length)).tolist()),
         gains=tuple(rng.uniform(0.5, 1, length).tolist()),
         pauses=tuple(rng.uniform(0, PAUSE, length + 1).tolist()),
@@ -252,11 +258,16 @@ class SpokenNumbers(Task):
     validation: tuple[Utterance, ...] = field(repr=False, default=())
     clips: Mapping[str, Clips] = field(repr=False, default_factory=dict)
 
+    def hear(self, utterance: Utterance) -> tuple[Float[Tensor, "frames mels"], Spans]:
+        """Return the spectrogram of an utterance, and the samples of each word."""
+        sound, spans = speak(utterance, self.clips.get(utterance.voice))
+        return log_mel(sound), spans
+
     def batch(self, examples: Iterable[Any]) -> Batch:
         """Make the sounds and their spectrograms, padded with zeros; ``source_mask`` says where there are frames."""
         spoken = list(examples)
         check_sizes(examples=len(spoken))
-        frames = [log_mel(speak(u, self.clips.get(u.voice))[0]) for u in spoken]
+        frames = [self.hear(u)[0] for u in spoken]
         counts = torch.tensor([len(x) for x in frames])
         ids = [self.target.encode(u.target) for u in spoken]
         return Batch(
@@ -279,9 +290,9 @@ class SpokenNumbers(Task):
             True where the centre of a step lies in the word; all False for ``EOS`` and padding.
         """
         check_sizes(stride=stride)
-        found = [speak(u, self.clips.get(u.voice)) for u in examples]
+        found = [self.hear(u) for u in examples]
         check_sizes(examples=len(found))
-        n_steps = max(len(sound) // HOP // stride + 1 for sound, _ in found)
+        n_steps = max((len(frames) - 1) // stride + 1 for frames, _ in found)
         right = torch.zeros(len(found), max(len(s) for _, s in found) + 1, n_steps).bool()
         centres = torch.arange(n_steps) * stride * HOP
         for row, (_, spans) in enumerate(found):

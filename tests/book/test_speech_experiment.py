@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from book.experiments import speech, speech_voices
 from book.experiments.speech_changes import MaskOverFrames, PaddingNormalisedIn
 from book.experiments.speech_measures import equalised, said, spectrum
+from book.tools import live_listener
 from minattn.speech.listening import Listener
-from minattn.tasks.spoken_numbers import utterances
+from minattn.tasks.many_voices import many_voices, voices
+from minattn.tasks.spoken_numbers import spoken_numbers, utterances
 from minattn.tasks.voices import WORDS, recordings
 from minattn.training import seeded
 
@@ -55,3 +58,32 @@ def test_a_fault_shows_where_there_is_padding_and_nowhere_else(kind):
         one = slice(row, row + 1)
         right, wrong = (m(source[one, :n], target[one], mask[one, :n]) for m in models)
         torch.testing.assert_close(right, wrong)
+
+
+def test_the_listener_of_the_page_is_trained_as_that_of_the_experiment(monkeypatch):
+    """Two recipes in a row, each with its task; the tool has them once more, so that its card depends on less."""
+    seen = []
+
+    def note(model, task, recipe, **_):
+        seen.append((sum(p.sum().item() for p in model.parameters()), task.train, recipe))
+        return []
+
+    for module in (speech, live_listener):
+        monkeypatch.setattr(module, "train", note)
+    task = spoken_numbers(n_train=5, n_validation=3, n_held_out=3)
+    speech.teach(speech.make_model(task, 0, "attention"), task, 0)
+    live_listener.taught(task)
+    assert len(seen) == 4
+    for one, other in zip(seen[:2], seen[2:], strict=True):
+        assert one == other
+
+
+def test_words_are_said_by_humans_and_counted_by_voice():
+    task = many_voices(n_train=3, n_validation=3, n_held_out=5, seed=1)
+    with seeded(0):
+        model = Listener(40, len(task.target), d_model=6)
+    by_voice = speech_voices.by_unseen(model, task)
+    assert set(by_voice) == {u.voice for u in task.held_out} <= set(voices("unseen"))
+    humans = speech_voices.by_human(model, task)
+    assert set(humans) == {"june", "armelle"}
+    assert humans["june"]["chance"] != humans["armelle"]["chance"]  # other words, other lengths
