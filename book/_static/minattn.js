@@ -20,6 +20,7 @@ const INVITE = {
   translator: "Translate a number of your own",
   playground: "Move queries and keys yourself",
   maps: "Look at any token's row",
+  listener: "Hear it, and watch where it attends",
 };
 const loaded = new Map();
 

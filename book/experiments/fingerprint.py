@@ -24,7 +24,9 @@ import minattn.subwords
 import minattn.tasks
 import minattn.tasks.facts
 import minattn.tasks.functions
+import minattn.tasks.many_voices
 import minattn.tasks.persons
+import minattn.tasks.spoken_numbers
 import minattn.tasks.two_notations
 import minattn.training
 from minattn.tasks.base import Example, Task
@@ -40,6 +42,7 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
+N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
 def load_experiment(name: str) -> Any:
@@ -142,6 +145,11 @@ def _stand_ins() -> dict[Any, Any]:
         found[getattr(texts, name)] = cache(_few_summaries(getattr(texts, name)))
     text_to_text = minattn.language.text_to_text.text_to_text
     found[text_to_text] = cache(_small(text_to_text))
+    spoken = minattn.tasks.spoken_numbers
+    found[spoken.spoken_numbers] = cache(_few_spoken(spoken.spoken_numbers))
+    found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
+    many = minattn.tasks.many_voices.many_voices
+    found[many] = cache(_few_spoken(many))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -186,12 +194,38 @@ def _few_summaries(make_task: Callable[..., Any]) -> Callable[..., Any]:
     return small
 
 
+def _few_spoken(make_task: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make_task)
+    def small(*arguments: Any, **named: Any) -> Any:
+        task = make_task(*arguments, **named)
+        parts = {part: getattr(task, part)[:n] for part, n in N_SPOKEN.items()}
+        few = dataclasses.replace(task, **parts)
+        object.__setattr__(few, "batch", _by_examples(few.batch))  # sounds are made in it
+        return few
+
+    return small
+
+
 def _small(text_to_text: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(text_to_text)
     def small(n_train: int) -> Any:
         return text_to_text(n_train // 10, 2, 2)
 
     return small
+
+
+def _by_examples(make_batch: Callable[..., Any]) -> Callable[..., Any]:
+    made = cache(make_batch)
+    return lambda examples: made(tuple(examples))
+
+
+def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(n: int, *arguments: Any, **named: Any) -> Any:
+        whole_task = n > 1000
+        return draw(n, *arguments, **named)[: n if whole_task else N_SPOKEN["held_out"]]
+
+    return few
 
 
 def _few(make_task: Callable[..., Task]) -> Callable[..., Task]:

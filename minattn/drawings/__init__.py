@@ -15,6 +15,7 @@ from minattn.drawings.recurrent import (
     encoder_decoder,
     soft_lookup,
 )
+from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "encoder_decoder",
     "greedy_frames",
     "growing_cache",
+    "listener",
     "merging",
     "pointer_generator",
     "pre_and_post",

@@ -37,6 +37,7 @@ NAMED = {
     "text_to_text": drawings.text_to_text,
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
     "pointer_generator": drawings.pointer_generator,
+    "listener": drawings.listener,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -53,6 +54,7 @@ PARTS = {
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
     "text_to_text": ["biases", "encoder", "decoder"],
+    "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
         *("feed-forward", "norms", "residuals", "memory", "readout"),
@@ -574,3 +576,22 @@ def test_in_a_decoder_alone_a_key_is_fed_by_two_tokens_and_the_query_by_all_keys
     assert into == [1, 2, 2, 2, 2]
     (query,) = (box for box in boxes if box.width == 64)
     assert sum(on_border(tip, query) for tip in tips(drawing)) == len(keys)
+
+
+def test_in_the_listener_five_feed_one_and_attention_is_fed_by_all_steps():
+    drawing = NAMED["listener"]()
+    boxes, heads = rectangles(drawing), tips(drawing)
+    rows = [[box for box in boxes if box.width == width] for width in (11, 20, 32, 44)]
+    assert list(map(len, rows)) == [24, 12, 6, 3]
+    for row, place in zip(rows[1:3], (4, 2), strict=True):
+        fed = [sum(on_border(tip, box) for tip in heads) for box in row]
+        assert fed == [5 if n == place else 0 for n in range(len(row))]
+        assert row[place].at(0.5, 0)[0] == rows[0][8].at(0.5, 0)[0]  # centred on frame 8
+    between = [1, 2, 1]  # arrows from the steps beside
+    assert [sum(on_border(tip, step) for tip in heads) for step in rows[3]] == [
+        n + 5 * (k == 1) for k, n in enumerate(between)
+    ]
+    (attention,) = (box for box in boxes if box.width == 84 and box.height == 28)
+    assert sum(on_border(tip, attention) for tip in heads) == len(rows[3]) + 1
+    (word,) = (box for box in boxes if box.height == 24 and box.top < 40)
+    assert sum(on_border(tip, word) for tip in heads) == 2  # by the state and the context

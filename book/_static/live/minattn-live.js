@@ -4,7 +4,7 @@
 // A vector is an array of numbers, a matrix an array of rows. There are no batches: one sentence at a
 // time, so nothing is padded, and only the playground needs a mask.
 //
-// A page uses: softmax, attend, germanWords, englishWords, readGerman, loadModel and loadMaps.
+// A page uses: softmax, attend, germanWords, englishWords, readGerman, loadModel, loadMaps and loadClips.
 window.minattn = window.minattn ?? {};
 
 (() => {
@@ -631,6 +631,11 @@ window.minattn = window.minattn ?? {};
     return loadEntry("maps", name, `weights/maps_${name}.js`);
   }
 
+  /** Load recorded clips by name: a promise of {title, credit, clips}. */
+  function loadClips(name) {
+    return loadEntry("clips", name, `weights/clips_${name}.js`);
+  }
+
   // ---- Number words ------------------------------------------------------------------------------
 
   const LARGEST = 999_999_999_999;
@@ -825,12 +830,14 @@ window.minattn = window.minattn ?? {};
   Object.assign(minattn, {
     weights: minattn.weights ?? {},
     maps: minattn.maps ?? {},
+    clips: minattn.clips ?? {},
     softmax,
     attend,
     sinusoidal,
     makeModel,
     loadModel,
     loadMaps,
+    loadClips,
     germanWords,
     englishWords,
     readGerman,

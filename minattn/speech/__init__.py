@@ -1,0 +1,1 @@
+"""Attention over sound: where in it is a word?"""
