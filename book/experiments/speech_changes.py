@@ -8,7 +8,8 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from book.experiments.running import run_all
-from book.experiments.speech import D_MODEL, SINGLE, STEPS, TASK_SEED, run, teach
+from book.experiments.speech import D_MODEL, SINGLE, STEPS, TASK_SEED, teach
+from book.experiments.speech import run as run_unchanged
 from book.experiments.speech_measures import N_EACH, heard
 from minattn.speech.listening import Listener, normalise, whole, word_error
 from minattn.tasks.spoken_numbers import N_MELS, SpokenNumbers, spoken_numbers, utterances
@@ -60,10 +61,10 @@ def alone(model: Listener, task: SpokenNumbers) -> float:
     return word_error(found, [u.target for u in spoken])
 
 
-def measure(seed: int, fault: str | None = None, **settings: Any) -> dict[str, Any]:
+def run(seed: int, fault: str | None = None, **settings: Any) -> dict[str, Any]:
     """Train one model and measure it; one with a fault in a batch of all lengths and alone."""
     if fault is None:
-        return run(seed, **settings)
+        return run_unchanged(seed, **settings)
     task = spoken_numbers(seed=TASK_SEED)
     kind = {"mask over frames": MaskOverFrames, "padding normalised in": PaddingNormalisedIn}[fault]
     with seeded(seed):
@@ -87,7 +88,7 @@ def beside(model: Listener, task: SpokenNumbers, short: Sequence[Any], long: Any
 
 def main() -> None:
     """Run all arms."""
-    run_all("speech_changes", ARMS, measure, SEEDS)
+    run_all("speech_changes", ARMS, run, SEEDS)
 
 
 if __name__ == "__main__":
