@@ -46,11 +46,11 @@ def mixture(
 ) -> Float[Tensor, "batch queries words"]:
     r"""Mix a distribution over the vocabulary with the one that attention makes; return logarithms.
 
-    .. math:: \log P(w) = \log\bigl(p \, P_\text{vocab}(w) + (1 - p) \sum_{j : x_j = w} \alpha_j\bigr),
-        \qquad p = \sigma(\text{gate})
+    .. math:: \begin{aligned} P(w) &= p \, P_\text{vocab}(w) + (1 - p) \sum_{j : x_j = w} \alpha_j \\
+        p &= \sigma(\text{gate}) \end{aligned}
 
-    It is the logarithm of the sum, found without leaving logarithms. A word that is neither in the vocabulary nor in
-    the source is impossible and gets minus infinity; one that is in the source never does.
+    What comes out is the logarithm of this sum, found without leaving logarithms. A word that is neither in the
+    vocabulary nor in the source is impossible and gets minus infinity; one that is in the source never does.
 
     Args:
         logits: of the words of the vocabulary.

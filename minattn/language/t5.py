@@ -37,9 +37,9 @@ def relative_buckets(
 
     With B buckets for a side and :math:`E = \lfloor B / 2 \rfloor`, a key n places before its query gets
 
-    .. math:: b(n) = \begin{cases} n & n < E \\
-        \min\left(B - 1,\; E + \left\lfloor \frac{\ln(n / E)}{\ln(M / E)} (B - E) \right\rfloor\right)
-        & n \geq E \end{cases}
+    .. math:: \begin{aligned} b(n) &= n \qquad (n < E) \\
+        b(n) &= \min(B - 1,\; E + \lfloor r\,(B - E) \rfloor) \\
+        r &= \ln(n / E) / \ln(M / E) \end{aligned}
 
     where M is ``max_distance``. On both sides, each has half of the buckets, and B is added for a key that comes
     after its query. On one side such a key, which no decoder may look at, counts as distance 0.
@@ -93,7 +93,8 @@ def _bucket_sizes(n_buckets: int, max_distance: int, both_sides: bool) -> tuple[
 class RelativeBias(nn.Module):
     r"""An attend with a learned number for each head and bucket of distances, which is added to the scores.
 
-    .. math:: O = \operatorname{softmax}(Q K^\top / \sqrt{d_k} + B)\, V, \qquad B_{h,ij} = t_{b(i - j),\,h}
+    .. math:: \begin{aligned} O &= \operatorname{softmax}(Q K^\top / \sqrt{d_k} + B)\, V \\
+        B_{h,ij} &= t_{b(i - j),\,h} \end{aligned}
 
     Hand the same one to all blocks of a stack, as T5 does: they share the table t. It is for self-attention alone.
 

@@ -193,7 +193,8 @@ class Listener(RecurrentTranslator):
 class LocationAwareListener(Listener):
     r"""A listener that also sees where it attended at the step before.
 
-    .. math:: e_{ij} = v^\top \tanh(W s_{i-1} + U h_j + V f_{ij} + b), \qquad f_i = F * \alpha_{i-1}
+    .. math:: \begin{aligned} e_{ij} &= v^\top \tanh(W s_{i-1} + U h_j + V f_{ij} + b) \\
+        f_i &= F * \alpha_{i-1} \end{aligned}
 
     The weights of the step before go through a convolution, and what comes out at a step j is put beside the key of
     j. So the attention is chapter 2's additive one, whose keys have become wider.

@@ -174,6 +174,7 @@ def test_the_book_has_live_places_of_every_kind(site: Path) -> None:
         "translator",
         "playground",
         "maps",
+        "listener",
     }
     written = {
         f"notebooks/{path.stem}.html"
