@@ -18,6 +18,7 @@ from book.experiments.bert_measures import (
     says,
     share,
 )
+from book.experiments.measuring import averaged
 from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
 from minattn.language.bert import BERT, Hidden, hidden_batches, hide, masked_loss
@@ -153,9 +154,8 @@ def pretrain(
         recipe(STEPS, LEARNING_RATE, WARM_UP, batch_size=BATCH_SIZE, seed=seed),
         progress=False,
     )
-    curve = [sum(losses[i : i + 50]) / len(losses[i : i + 50]) for i in range(0, len(losses), 50)]
     told = reported(model, batches(task.validation, 1000 + seed))
-    return model, {"reported": told, "losses": [round(loss, 4) for loss in curve]}
+    return model, {"reported": told, "losses": [round(loss, 4) for loss in averaged(losses, 50)]}
 
 
 def labels_only(task: TwoNotations, seed: int) -> dict[str, Any]:

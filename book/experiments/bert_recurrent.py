@@ -25,7 +25,7 @@ from book.experiments.bert_measures import (
     share,
     write_tests,
 )
-from book.experiments.gpt_recurrent import n_weights
+from book.experiments.measuring import n_weights
 from book.experiments.running import run_all
 from minattn.language.bert import BERT, hidden_batches, masked_loss
 from minattn.learning import Recipe, learn

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from book.experiments.measuring import averaged, n_weights
 from book.experiments.running import run_all
 from book.experiments.transformer import BATCH_SIZE, D_FF, D_MODEL, LEARNING_RATE, change_blocks
 from minattn.tasks import Example, Task, copying, number_words
@@ -111,8 +112,7 @@ def make_model(
 
 def curve(losses: list[float]) -> list[float]:
     """Average the losses of every few steps."""
-    parts = [losses[start : start + A_POINT] for start in range(0, len(losses), A_POINT)]
-    return [round(sum(part) / len(part), 5) for part in parts]
+    return [round(loss, 5) for loss in averaged(losses, A_POINT)]
 
 
 def read_held_out(model: TransformerTranslator, task: Task) -> dict[str, float]:
@@ -144,7 +144,7 @@ def run(seed: int, task: str, **settings: Any) -> dict[str, Any]:
         "accuracy": mean_accuracy(evaluate(model, data)),
         **read_held_out(model, data),
         "loss": sum(losses[-A_POINT:]) / len(losses[-A_POINT:]),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": n_weights(model),
         "curve": curve(losses),
     }
 

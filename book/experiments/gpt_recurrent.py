@@ -18,6 +18,7 @@ from book.experiments.gpt import (
     sorted_test,
     surprise,
 )
+from book.experiments.measuring import n_weights
 from book.experiments.running import run_all
 from minattn.learning import Recipe
 from minattn.recipe import train
@@ -72,11 +73,6 @@ class RecurrentLanguageModel(Translator):
     def logits(self, states: Tensor) -> Tensor:
         """Compare states with the table."""
         return self.narrow(self.dropout(states)) @ self.table.weight.T
-
-
-def n_weights(model: nn.Module) -> int:
-    """Count the weights of a model."""
-    return sum(weight.numel() for weight in model.parameters())
 
 
 def seconds_a_step(model: Translator, task: Task, how: Recipe) -> float:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from book.experiments.measuring import averaged
 from book.experiments.running import run_all
 from book.experiments.speech_measures import by_length, by_noise, by_voice, heard
 from minattn.alignment import uniform_attention
@@ -62,13 +63,12 @@ def run(
     model = make_model(task, seed, kind)
     losses = teach(model, task, seed, single, steps, voices)
     points = kind in ("attention", "location")
-    curve = [sum(losses[i : i + 25]) / len(losses[i : i + 25]) for i in range(0, len(losses), 25)]
     return {
         **heard(model, task, task.held_out, points),
         "lengths": by_length(model, task, points),
         "noise": by_noise(model, task, points),
         "voices": by_voice(model, task, points),
-        "losses": [round(loss, 4) for loss in curve],
+        "losses": [round(loss, 4) for loss in averaged(losses, 25)],
     }
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from book.experiments.measuring import averaged
 from book.experiments.running import run_all
 from book.experiments.speech import make_model
 from book.experiments.speech_measures import heard
@@ -65,13 +66,12 @@ def run(
     losses = teach(model, task, seed, pairs, steps)
     points = kind == "attention"
     trained = utterances(N_HUMAN, (3, 4, 5, 6), seed=99, voices=voices("training"), words=DIGITS)
-    curve = [sum(losses[i : i + 25]) / len(losses[i : i + 25]) for i in range(0, len(losses), 25)]
     return {
         **heard(model, task, task.held_out, points),
         "trained voices": heard(model, task, trained, points),
         "humans": by_human(model, task, points),
         "voices": by_unseen(model, task),
-        "losses": [round(loss, 4) for loss in curve],
+        "losses": [round(loss, 4) for loss in averaged(losses, 25)],
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from book.experiments.measuring import averaged
 from book.experiments.running import run_all
 from minattn.language.t5 import T5, RelativeBias, exact_by_task, t5_stacks
 from minattn.language.text_to_text import TextExample, TextToText, text_to_text, truth
@@ -18,7 +19,7 @@ from minattn.recipe import train
 from minattn.recording import attending, recording
 from minattn.schedules import Cosine, WarmUp
 from minattn.seam import Attend
-from minattn.training import Losses, seeded
+from minattn.training import seeded
 from minattn.translation import Translator
 
 D_MODEL, N_HEADS, N_LAYERS, D_FF = 56, 4, 2, 168
@@ -99,12 +100,6 @@ def pointed(model: T5, task: TextToText, examples: Sequence[TextExample]) -> dic
     return found
 
 
-def mean_of(losses: Losses) -> list[float]:
-    """Average losses over fifty steps each."""
-    parts = [losses[i : i + 50] for i in range(0, len(losses), 50)]
-    return [round(sum(part) / len(part), 4) for part in parts]
-
-
 def measured(model: Translator, task: TextToText, examples: Sequence[TextExample]) -> Any:
     """Count right answers of every task, and say the worst and the mean."""
     exact = exact_by_task(model, task, examples)
@@ -122,7 +117,7 @@ def run(seed: int) -> dict[str, Any]:
     model = make_model(len(task.source), seed)
     losses = train(model, task, recipe(seed), progress=False)
     test = [e for e in task.held_out if isinstance(e, TextExample)]
-    found = {"losses": mean_of(losses)}
+    found = {"losses": [round(loss, 4) for loss in averaged(losses, 50)]}
     found["validation"] = measured(model, task, task.validation)["exact"]
     found |= measured(model, task, test)
     with attending(model, forgetting):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from book.experiments import t5 as main_arm
+from book.experiments.measuring import n_weights
 from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
 from minattn.language.spans import corrupt_spans, draw_spans
@@ -106,17 +107,12 @@ def small_model(task: TextToText, seed: int) -> T5:
         return T5(len(task.source), *stacks)
 
 
-def size(model: nn.Module) -> int:
-    """Count weights."""
-    return sum(weight.numel() for weight in model.parameters())
-
-
 def small_models(task: TextToText, seed: int, test: Sequence[TextExample]) -> dict[str, Any]:
     """Train a small model for each task, all of them together with the weights and steps of one."""
     exact, weights = {}, 0
     for name in TASKS:
         model = small_model(task, seed)
-        weights += size(model)
+        weights += n_weights(model)
         own = replace(task, train=task.of(name, task.train))
         train(model, own, main_arm.recipe(seed, main_arm.STEPS // len(TASKS)), progress=False)
         exact |= exact_by_task(model, task, task.of(name, test))
@@ -201,7 +197,7 @@ def run(
         own = replace(task, train=change_examples(task.train))
         train(model, own, main_arm.recipe(seed, steps), progress=False)
         test = change_examples(test)
-    found = {**main_arm.measured(model, task, test), "weights": size(model)}
+    found = {**main_arm.measured(model, task, test), "weights": n_weights(model)}
     if isinstance(model, T5) and kind == "T5" and change is None:
         found["beside the right digit"] = beside(model, task)
         found["untrained"] = exact_by_task(model, task, task.of(UNTRAINED)[:N_TESTED])

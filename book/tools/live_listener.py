@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from book.experiments import speech
 from book.tools.live import SEED, WEIGHTS, digits, script, write_card
 from book.tools.writing import write_whole
-from minattn.recipe import Recipe, train
 from minattn.recording import recording
-from minattn.schedules import Constant, Cosine, WarmUp
 from minattn.speech.listening import STRIDE, Listener
 from minattn.tasks.spoken_numbers import (
     HOP,
-    N_MELS,
     SpokenNumbers,
     Utterance,
     log_mel,
@@ -34,7 +32,6 @@ from minattn.tasks.spoken_numbers import (
     utterances,
 )
 from minattn.tasks.voices import RATE
-from minattn.training import seeded
 from minattn.translation import translate
 from minattn.vocabulary import BOS
 
@@ -52,15 +49,9 @@ COARSE = 2
 
 
 def taught(task: SpokenNumbers) -> Listener:
-    """Train the listener of the chapter: on single words, then on one to four."""
-    with seeded(SEED):
-        model = Listener(N_MELS, len(task.target), d_model=96)
-    how: dict[str, Any] = {"batch_size": 16, "learning_rate": 3e-3, "seed": SEED}
-    single = spoken_numbers(n_train=1000, lengths=(1,), seed=1)
-    first = Recipe(steps=200, schedule=WarmUp(30, Constant()), **how)
-    train(model, single, first, progress=False)
-    second = Recipe(steps=600, schedule=WarmUp(30, Cosine(570, end=0.05)), **how)
-    train(model, task, second, progress=False)
+    """Train the listener of the chapter, as its experiment does."""
+    model = speech.make_model(task, SEED, "attention")
+    speech.teach(model, task, SEED)
     return model
 
 
@@ -151,7 +142,7 @@ def main() -> int:
     folder = parser.parse_args().into
     torch.set_num_threads(1)  # sums in one order: the same machine gives the same file again
     print("training listener", file=sys.stderr, flush=True)
-    task = spoken_numbers(seed=2)
+    task = spoken_numbers(seed=speech.TASK_SEED)
     write(entry(taught(task), task), folder)
     return 0
 
