@@ -29,11 +29,12 @@ def notice(licence: str) -> str:
     """Say whose digits these are, under which licence, and what was changed."""
     own = licence.split("\n----", 1)[0]  # then come those of libraries that lie in the same wheel
     return (
-        "The digits in digits.npz are the test set of the Optical Recognition of Handwritten Digits by E. Alpaydin and\n"
-        "C. Kaynak, 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, under the Creative Commons\n"
-        "licence Attribution 4.0 International (CC BY 4.0): https://creativecommons.org/licenses/by/4.0/legalcode\n"
-        "They were taken from scikit-learn 1.9.1, which has them under the licence below, and stored in another form;\n"
-        "no number was changed. The authors have nothing to do with this package.\n"
+        "The digits in digits.npz are the test set of the Optical Recognition of Handwritten Digits by E. Alpaydin\n"
+        "and C. Kaynak, 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, under the Creative\n"
+        "Commons licence Attribution 4.0 International (CC BY 4.0):\n"
+        "https://creativecommons.org/licenses/by/4.0/legalcode\n"
+        "They were taken from scikit-learn 1.9.1, which has them under the licence below, and stored in another\n"
+        "form; no number was changed. The authors have nothing to do with this package.\n"
         "\n" + own.strip() + "\n"
     )
 

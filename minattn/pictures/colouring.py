@@ -1,4 +1,7 @@
-"""Every pixel of a grey photo asks a few coloured dots for its colour: chapter 2's kernel regression, and a learned one."""
+"""Colour a grey photo: every pixel asks a few coloured dots.
+
+First by chapter 2's kernel regression, where nothing is learned, then by a learned one.
+"""
 
 import math
 
@@ -22,7 +25,8 @@ def kernel_attend(
 ) -> Float[Tensor, "*#batch queries d_v"]:
     r"""Attend by nearness: kernel regression, computed as dot products.
 
-    .. math:: -\tfrac12 \lVert q_i - k_j \rVert^2 = q_i \cdot k_j - \tfrac12 \lVert k_j \rVert^2 - \tfrac12 \lVert q_i \rVert^2
+    .. math:: -\tfrac12 \lVert q_i - k_j \rVert^2
+        = q_i \cdot k_j - \tfrac12 \lVert k_j \rVert^2 - \tfrac12 \lVert q_i \rVert^2
 
     The last term is the same for all keys, so a softmax over them does not see it. The second becomes one more number
     of each key, which meets a 1 in each query. A table of all differences, as wide as the queries, is never made.
@@ -102,13 +106,19 @@ class KernelColourer(nn.Module):
         check_floats(grey=grey, dots=dots)
         pixels = self.describe(grey)
         colour: Tensor = self.attend(pixels.flatten(1, 2), at(pixels, place), dots)
-        return colour.unflatten(1, grey.shape[1:])
+        return colour.reshape(*grey.shape, -1)
 
 
-def places(grey: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch height width 2"]:
-    """Return row and column of every pixel."""
-    axes = [torch.arange(n, dtype=grey.dtype, device=grey.device) for n in grey.shape[1:]]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+def places(
+    grey: Float[Tensor, "batch height width"],
+) -> Float[Tensor, "batch height width 2"]:
+    """Return row and column of every pixel.
+
+    >>> places(torch.zeros(1, 2, 2)).tolist()
+    [[[[0.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]]]
+    """
+    rows, columns = (torch.arange(n).to(grey) for n in grey.shape[1:])
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)
     return grid.expand(len(grey), -1, -1, -1)
 
 
@@ -128,7 +138,11 @@ class Colourer(KernelColourer):
     """
 
     def __init__(
-        self, d_features: int = 16, *, d_hidden: int = 32, attend: Attend = kernel_attend
+        self,
+        d_features: int = 16,
+        *,
+        d_hidden: int = 32,
+        attend: Attend = kernel_attend,
     ) -> None:
         check_sizes(d_features=d_features, d_hidden=d_hidden)
         super().__init__(attend=attend)
@@ -152,5 +166,5 @@ class Colourer(KernelColourer):
         place_width, grey_width = self.log_widths.exp()
         half = F.avg_pool2d(3 * (grey[:, None] - 0.4), 2)
         seen = F.interpolate(self.look(half), size=grey.shape[1:], mode="bilinear")
-        parts = [places(grey) / place_width, grey[..., None] / grey_width, seen.movedim(1, -1)]
-        return torch.cat(parts, -1)
+        where, level = places(grey) / place_width, grey[..., None] / grey_width
+        return torch.cat([where, level, seen.movedim(1, -1)], -1)

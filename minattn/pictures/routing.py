@@ -1,7 +1,8 @@
 """From picture to picture: every patch of the answer asks for the patch that it is made of."""
 
+import math
+
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -30,8 +31,9 @@ def to_patches(
     height, width = pictures.shape[1:]
     if height % patch or width % patch:
         raise ValueError(f"patches of {patch} must fill the picture, got {height} by {width}")
-    cut = pictures.unflatten(2, (-1, patch)).unflatten(1, (-1, patch))
-    return cut.transpose(2, 3).flatten(3).flatten(1, 2)  # (batch, rows, columns, ...) before
+    rows, columns = height // patch, width // patch
+    cut = pictures.reshape(-1, rows, patch, columns, patch).transpose(2, 3)
+    return cut.reshape(-1, rows * columns, patch**2)
 
 
 def from_patches(
@@ -52,32 +54,33 @@ def from_patches(
     """
     check_sizes(height=height)
     n, pixels = patches.shape[1:]
-    patch = round(pixels**0.5)
-    if patch**2 != pixels:
-        raise ValueError(f"patches must be squares, got {pixels} pixels")
+    patch = side_of(pixels)
     if height % patch or n % (height // patch):
         raise ValueError(
-            f"patches must fill the picture, got {n} of {patch} pixels for a height of {height}"
+            f"patches must fill a picture {height} high, got {n} of {patch} by {patch}"
         )
-    grid = patches.unflatten(2, (patch, patch)).unflatten(1, (height // patch, -1))
-    return grid.transpose(2, 3).flatten(3).flatten(1, 2)
+    rows = height // patch
+    columns = n // rows
+    grid = patches.reshape(-1, rows, columns, patch, patch).transpose(2, 3)
+    return grid.reshape(-1, height, columns * patch)
 
 
 class Router(nn.Module):
     r"""Make a picture of the patches of another, as a command says.
 
-    .. math:: q_i = f(p_i, g), \qquad k_j = W_k p_j, \qquad v_j = W_v x_j, \qquad
-        y_i = h\big(\operatorname{attend}(q_i, k, v), g\big)
+    .. math:: q_i = f(p_i, g), \qquad k_j = W p_j, \qquad v_j = x_j, \qquad
+        y_i = M_g^\top \operatorname{attend}(q_i, k, v)
 
-    A patch of the answer asks with its place :math:`p_i` and the command :math:`g`, a patch :math:`x_j` of the picture
-    offers its place, and delivers what is in it. So *where* and *what* go separate ways: where to look does not depend on
-    the picture, and what is delivered does not depend on the place.
+    A patch of the answer asks with its place :math:`p_i` and the command :math:`g`. A patch :math:`x_j` of the picture
+    offers its place, and delivers what is in it. So *where* and *what* go separate ways: where to look does not depend
+    on the picture, and what is delivered does not depend on the place. At the end each command moves the pixels
+    within a patch, by one matrix :math:`M_g` for all patches.
 
     Args:
         n_patches: how many patches a picture has.
         n_pixels: how many pixels a patch has; it is a square.
         n_commands: how many commands there are.
-        d_model: width of places, commands, queries, keys and values.
+        d_model: width of places, commands, queries and keys.
         attend: ``attend(query, key, value) -> output``; the scaled dot product if not given.
 
     Raises:
@@ -98,28 +101,84 @@ class Router(nn.Module):
         attend: Attend = dot_product_attend,
     ) -> None:
         super().__init__()
-        check_sizes(n_patches=n_patches, n_pixels=n_pixels, n_commands=n_commands, d_model=d_model)
-        self.place = nn.Parameter(0.5 * torch.randn(n_patches, d_model))
-        self.command = nn.Embedding(n_commands, d_model)
-        nn.init.normal_(self.command.weight, std=0.5)
-        self.q_proj = two_layers(2 * d_model, d_model)
+        check_sizes(n_patches=n_patches, n_commands=n_commands, d_model=d_model)
+        self.patch = side_of(n_pixels)
+        self.place = nn.Parameter(torch.randn(n_patches, d_model) / 2)
+        self.command = nn.Parameter(torch.randn(n_commands, d_model) / 2)
+        self.q_proj = nn.Sequential(
+            nn.Linear(2 * d_model, 2 * d_model),
+            nn.ReLU(),
+            nn.Linear(2 * d_model, d_model),
+        )
         self.k_proj = nn.Linear(d_model, d_model)
-        self.v_proj = nn.Linear(n_pixels, d_model)
-        self.out_proj = two_layers(2 * d_model, n_pixels)
+        self.within = nn.Parameter(torch.randn(n_commands, n_pixels, n_pixels) / self.patch)
         self.attend = attend
-        self.n_pixels = n_pixels
+
+    def queries(self) -> Float[Tensor, "commands patches d_model"]:
+        """Return what each patch of the answer asks under each command."""
+        pairs = [
+            self.place.expand(len(self.command), -1, -1),
+            self.command[:, None].expand(-1, len(self.place), -1),
+        ]
+        query: Tensor = self.q_proj(torch.cat(pairs, -1))
+        return query
 
     def forward(
-        self, pictures: Float[Tensor, "batch height width"], command: Int[Tensor, " batch"]
+        self,
+        picture: Float[Tensor, "batch height width"],
+        command: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch height width"]:
-        patches = to_patches(pictures, round(self.n_pixels**0.5))
-        told = self.command(command)[:, None].expand(-1, patches.shape[1], -1)
-        place = self.place.expand(len(patches), -1, -1)
-        query = self.q_proj(torch.cat([place, told], -1))
-        found = self.attend(query, self.k_proj(place), self.v_proj(patches))
-        return from_patches(self.out_proj(torch.cat([found, told], -1)), pictures.shape[1])
+        """Do to every picture what its command says.
+
+        Raises:
+            ValueError: if there is no such command, or a picture has another number of patches.
+            TypeError: if the pictures are not floating-point numbers, or the commands not of dtype int64.
+        """
+        check_floats(picture=picture)
+        check_ids(len(self.command), command=command)
+        value = to_patches(picture, self.patch)
+        if value.shape[1] != len(self.place):
+            raise ValueError(f"there must be {len(self.place)} patches, got {value.shape[1]}")
+        key = self.k_proj(self.place).expand(len(picture), -1, -1)
+        found = self.attend(self.queries()[command], key, value)
+        return from_patches(found @ self.within[command], picture.shape[1])
 
 
-def two_layers(d_in: int, d_out: int) -> nn.Sequential:
-    """Make a small network with one hidden layer, as wide as the input."""
-    return nn.Sequential(nn.Linear(d_in, d_in), nn.ReLU(), nn.Linear(d_in, d_out))
+def side_of(n_pixels: int) -> int:
+    """Return the side of a square patch.
+
+    Raises:
+        ValueError: if no square has so many pixels.
+    """
+    check_sizes(n_pixels=n_pixels)
+    side = math.isqrt(n_pixels)
+    if side**2 != n_pixels:
+        raise ValueError(f"a patch must be a square, got {n_pixels} pixels")
+    return side
+
+
+def decibels(
+    found: Float[Tensor, "batch *sizes"], right: Float[Tensor, "batch *sizes"]
+) -> Float[Tensor, " batch"]:
+    r"""Return how near each picture is to the right one: its peak signal-to-noise ratio (PSNR).
+
+    .. math:: -10 \log_{10} \operatorname{mean} (x - y)^2
+
+    Returns:
+        Decibels, where 1 is from black to white: 20 for an error of a tenth, 40 for one of a hundredth. Infinity
+        where there is no error.
+
+    Raises:
+        ValueError: if the shapes differ.
+        TypeError: if the pictures are not floating-point numbers.
+
+    >>> decibels(torch.tensor([[0.5, 0.6]]), torch.tensor([[0.6, 0.5]]))
+    tensor([20.0000])
+    """
+    check_floats(found=found, right=right)
+    if found.shape != right.shape:
+        raise ValueError(
+            f"pictures must have one shape, got {tuple(found.shape)} and {tuple(right.shape)}"
+        )
+    error: Tensor = (found - right).square().flatten(1).mean(1)
+    return -10 * error.log10()

@@ -1,10 +1,11 @@
 """A grey photo and a few coloured dots: which colour has every pixel?
 
-The photo is one of the whole Earth, the Blue Marble of NASA, a quarter of a degree a pixel. ``book/tools/earth.py`` is how
-it was made, and ``earth.LICENSE`` says whose it is. Training sees the Americas, validation the Atlantic, Europe and most of
-Africa, the test Asia and Australia.
+The photo is one of the whole Earth, the Blue Marble of NASA, a quarter of a degree a pixel. ``book/tools/earth.py``
+is how it was made, and ``earth.LICENSE`` says whose it is. Training sees the Americas, validation the Atlantic, the
+west of Europe and of Africa, the test what is east of that: most of Africa, Asia and Australia.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -43,8 +44,8 @@ def earth() -> Float[Tensor, "720 1440 3"]:
     """
     import matplotlib.image  # only here: it takes a while to load
 
-    with (resources.files("minattn.tasks") / "earth.jpg").open("rb") as file:
-        pixels = matplotlib.image.imread(file, format="jpg")
+    stored = resources.files("minattn.tasks") / "earth.jpg"
+    pixels = matplotlib.image.imread(io.BytesIO(stored.read_bytes()), format="jpg")
     return torch.from_numpy(np.array(pixels)).float() / 255
 
 

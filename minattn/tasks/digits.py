@@ -1,7 +1,7 @@
 """Digits written by hand, eight by eight pixels: the ones that scikit-learn brings.
 
-They were written by thirteen people and stand in the order of these; so hardly anybody who wrote a digit of one part wrote
-one of another. ``digits.LICENSE`` says whose they are, and ``book/tools/digits.py`` is how they were taken.
+Thirteen people wrote them, one after the other, so hardly anybody who wrote a digit of one part wrote one of another.
+``digits.LICENSE`` says whose they are, and ``book/tools/digits.py`` is how they were taken.
 """
 
 from functools import cache

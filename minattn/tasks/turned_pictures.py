@@ -61,7 +61,7 @@ def turned(
             f"there must be one command for each of {len(pictures)} pictures, got {tuple(command.shape)}"
         )
     found = torch.empty_like(pictures)
-    for number in command.unique().tolist():
+    for number in sorted(set(command.tolist())):
         rows = command == number
         found[rows] = _turn(pictures[rows], number)
     return found
