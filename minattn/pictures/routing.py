@@ -30,7 +30,7 @@ def to_patches(
     check_sizes(patch=patch)
     height, width = pictures.shape[1:]
     if height % patch or width % patch:
-        raise ValueError(f"patches of {patch} must fill the picture, got {height} by {width}")
+        raise ValueError(f"patches of {patch} must fill it, got {height} by {width}")
     rows, columns = height // patch, width // patch
     cut = pictures.reshape(-1, rows, patch, columns, patch).transpose(2, 3)
     return cut.reshape(-1, rows * columns, patch**2)
@@ -111,7 +111,8 @@ class Router(nn.Module):
             nn.Linear(2 * d_model, d_model),
         )
         self.k_proj = nn.Linear(d_model, d_model)
-        self.within = nn.Parameter(torch.randn(n_commands, n_pixels, n_pixels) / self.patch)
+        within = torch.randn(n_commands, n_pixels, n_pixels) / n_pixels**0.5
+        self.within = nn.Parameter(within)
         self.attend = attend
 
     def queries(self) -> Float[Tensor, "commands patches d_model"]:
@@ -138,7 +139,7 @@ class Router(nn.Module):
         check_ids(len(self.command), command=command)
         value = to_patches(picture, self.patch)
         if value.shape[1] != len(self.place):
-            raise ValueError(f"there must be {len(self.place)} patches, got {value.shape[1]}")
+            raise ValueError(f"a picture has {len(self.place)} patches, got {len(value[0])}")
         key = self.k_proj(self.place).expand(len(picture), -1, -1)
         found = self.attend(self.queries()[command], key, value)
         return from_patches(found @ self.within[command], picture.shape[1])
@@ -177,8 +178,6 @@ def decibels(
     """
     check_floats(found=found, right=right)
     if found.shape != right.shape:
-        raise ValueError(
-            f"pictures must have one shape, got {tuple(found.shape)} and {tuple(right.shape)}"
-        )
+        raise ValueError(f"pictures need one shape, got {[*found.shape]}, {[*right.shape]}")
     error: Tensor = (found - right).square().flatten(1).mean(1)
     return -10 * error.log10()

@@ -7,7 +7,6 @@ west of Europe and of Africa, the test what is east of that: most of Africa, Asi
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -151,54 +150,52 @@ def _corners(part: str) -> Int[Tensor, "crops 2"]:
     return (inside & (spread > LEAST_SPREAD)).nonzero()
 
 
-@dataclass(frozen=True)
-class ColouredDots:
-    """Crops of the Earth with coloured dots at random places.
+def coloured_dots(
+    part: str, n: int, *, n_dots: int = 16, turned: bool = True, seed: int = 0
+) -> Dotted:
+    """Draw crops of a part of the Earth, with coloured dots at random places.
 
     Args:
-        n_dots: how many.
+        part: train, validation or held_out.
+        n: how many crops.
+        n_dots: how many dots a crop has.
         turned: turn the plane of colours of every crop by another angle, see ``turn_colours``.
+        seed: decides everything.
 
     Raises:
-        ValueError: if there is no dot, or there are more than pixels.
+        ValueError: if there is no such part, a number is below 1, or there are more dots than pixels.
+
+    >>> crops = coloured_dots("held_out", 3, n_dots=5)
+    >>> crops.grey.shape, crops.dots.shape
+    (torch.Size([3, 64, 64]), torch.Size([3, 5, 2]))
     """
+    check_integers(seed=seed)
+    return _draw(part, n, n_dots, turned, torch.Generator().manual_seed(seed))
 
-    n_dots: int = 16
-    turned: bool = True
 
-    def __post_init__(self) -> None:
-        check_sizes(n_dots=self.n_dots)
-        if self.n_dots > SIDE**2:
-            raise ValueError(f"n_dots must be at most the {SIDE**2} pixels, got {self.n_dots}")
+def dotted_batches(
+    batch_size: int, *, n_dots: int = 16, turned: bool = True, seed: int = 0
+) -> Iterator[Dotted]:
+    """Draw batches of crops to train on, without end; see ``coloured_dots``."""
+    check_integers(seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield _draw("train", batch_size, n_dots, turned, generator)
 
-    def draw(self, part: str, n: int, generator: torch.Generator) -> Dotted:
-        """Draw crops of a part; the next call with the same generator draws others.
 
-        Args:
-            part: train, validation or held_out.
-            n: how many.
-            generator: decides everything.
-
-        Raises:
-            ValueError: if there is no such part, or ``n`` is below 1.
-        """
-        if part not in PARTS:
-            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {part!r}")
-        check_sizes(n=n)
-        corners = _corners(part)
-        chosen = corners[torch.randint(len(corners), (n,), generator=generator)].tolist()
-        photo = earth()
-        crops = torch.stack([photo[y : y + SIDE, x : x + SIDE] for y, x in chosen])
-        grey, colour = to_grey_and_colour(crops)
-        if self.turned:
-            colour = turn_colours(colour, generator)
-        order = torch.rand(n, SIDE**2, generator=generator).topk(self.n_dots, dim=1)
-        return Dotted(grey, order.indices, at(colour, order.indices), colour)
-
-    def batches(self, batch_size: int, seed: int = 0) -> Iterator[Dotted]:
-        """Draw batches of crops to train on, without end."""
-        check_sizes(batch_size=batch_size)
-        check_integers(seed=seed)
-        generator = torch.Generator().manual_seed(seed)
-        while True:
-            yield self.draw("train", batch_size, generator)
+def _draw(part: str, n: int, n_dots: int, turned: bool, generator: torch.Generator) -> Dotted:
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {', '.join(PARTS)}, got {part!r}")
+    check_sizes(n=n, n_dots=n_dots)
+    if n_dots > SIDE**2:
+        raise ValueError(f"n_dots must be at most the {SIDE**2} pixels, got {n_dots}")
+    corners = _corners(part)
+    chosen = corners[torch.randint(len(corners), (n,), generator=generator)].tolist()
+    photo = earth()
+    grey, colour = to_grey_and_colour(
+        torch.stack([photo[y : y + SIDE, x : x + SIDE] for y, x in chosen])
+    )
+    if turned:
+        colour = turn_colours(colour, generator)
+    place = torch.rand(n, SIDE**2, generator=generator).topk(n_dots, dim=1).indices
+    return Dotted(grey, place, at(colour, place), colour)
