@@ -45,13 +45,16 @@ def enlarge(
 ) -> Float[Tensor, "batch rows columns"]:
     """Make a picture larger with the bicubic filter, which adds no detail.
 
+    It is the same cubic (a = -1/2) that makes pictures smaller, as in MATLAB and Pillow; torch has another one
+    (a = -3/4), which it takes unless it is told to antialias.
+
     >>> import torch
     >>> enlarge(torch.ones(1, 2, 1)).shape
     torch.Size([1, 8, 4])
     """
     check_floats(picture=picture)
     check_sizes(factor=factor)
-    return _bicubic(picture, picture.shape[1] * factor, picture.shape[2] * factor, False)
+    return _bicubic(picture, picture.shape[1] * factor, picture.shape[2] * factor, True)
 
 
 def blur(
