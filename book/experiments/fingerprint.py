@@ -22,11 +22,13 @@ import minattn.language.text_to_text
 import minattn.learning
 import minattn.subwords
 import minattn.tasks
+import minattn.tasks.coloured_dots
 import minattn.tasks.facts
 import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
 import minattn.tasks.spoken_numbers
+import minattn.tasks.turned_pictures
 import minattn.tasks.two_notations
 import minattn.training
 from minattn.tasks.base import Example, Task
@@ -42,6 +44,7 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
+N_PICTURES = 8
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -148,6 +151,10 @@ def _stand_ins() -> dict[Any, Any]:
     spoken = minattn.tasks.spoken_numbers
     found[spoken.spoken_numbers] = cache(_few_spoken(spoken.spoken_numbers))
     found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
+    turned = minattn.tasks.turned_pictures.turned_pictures
+    found[turned] = cache(_few_turned(turned))
+    dotted = minattn.tasks.coloured_dots.coloured_dots
+    found[dotted] = _few_dotted(dotted)
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
@@ -224,6 +231,25 @@ def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
     def few(n: int, *arguments: Any, **named: Any) -> Any:
         whole_task = n > 1000
         return draw(n, *arguments, **named)[: n if whole_task else N_SPOKEN["held_out"]]
+
+    return few
+
+
+def _few_turned(make_task: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make_task)
+    def small(*arguments: Any, **named: Any) -> Any:
+        task = make_task(*arguments, **named)
+        parts = ((part, getattr(task, part)) for part in ("validation", "held_out"))
+        few = {part: type(x)(*(y[:N_PICTURES] for y in x)) for part, x in parts}
+        return dataclasses.replace(task, **few)
+
+    return small
+
+
+def _few_dotted(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(part: str, n: int, **named: Any) -> Any:
+        return draw(part, min(n, N_PICTURES), **named)
 
     return few
 

@@ -65,8 +65,9 @@ def to_grey_and_colour(
     (0.3, [0.7, -0.3])
     """
     check_floats(photo=photo)
-    grey = photo @ photo.new_tensor(_GREY)
-    return grey, photo[..., [0, 2]] - grey[..., None]
+    red, green, blue = photo.unbind(-1)
+    grey = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
+    return grey, torch.stack([red - grey, blue - grey], -1)
 
 
 def to_photo(
