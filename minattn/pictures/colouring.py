@@ -75,8 +75,8 @@ class KernelColourer(nn.Module):
 
     def __init__(
         self,
-        place_width: float | int = 12.0,
-        grey_width: float | int = 0.04,
+        place_width: float | int = 16.0,
+        grey_width: float | int = 0.06,
         attend: Attend = kernel_attend,
     ) -> None:
         super().__init__()
