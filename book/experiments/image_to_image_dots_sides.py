@@ -15,10 +15,10 @@ N_VALIDATION = 200
 
 ARMS: dict[str, dict[str, Any]] = {
     "attention, colours as they are": {"kind": "attention", "turned": False},
-    "convolution, colours as they are": {"kind": "convolution", "turned": False},
+    "convolution, colours as they are": {"kind": "convolution", "steps": 200, "turned": False},
     "kernel, colours as they are": {"kind": "kernel", "turned": False},
     "mean of the dots, colours as they are": {"kind": "mean of the dots", "turned": False},
-    "convolution, longer": {"kind": "convolution", "steps": 1_600},
+    "convolution, longer": {"kind": "convolution", "steps": 800},
     "widths only": {"kind": "widths only"},
     "widths on the validation part": {"kind": "widths"},
 }

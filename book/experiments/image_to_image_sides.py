@@ -9,7 +9,7 @@ SEEDS = (0, 1, 2)
 
 ARMS: dict[str, dict[str, Any]] = {
     "content in keys": {"kind": "content in keys"},
-    "linear maps": {"kind": "linear maps"},
+    "linear maps": {"kind": "linear maps", "steps": 600},
     "dilated convolution, longer": {"kind": "dilated convolution", "steps": 1_200},
     "mirrored apart": {"apart": True},
     "folded across": {"kind": "folded across"},
