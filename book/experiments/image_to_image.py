@@ -15,7 +15,7 @@ from minattn.tasks.turned_pictures import Turned, turned_pictures
 from minattn.training import seeded
 
 STEPS, BATCH_SIZE, WARM_UP = 1_200, 64, 30
-CONVOLVED = 300
+CONVOLVED = 200
 """Steps for convolutions, each of which takes twenty times as long as one of the router."""
 RATES = {"whole picture": 3e-3}
 """The others learn best at 1e-2, which was chosen on the validation part, as this was."""
