@@ -11,14 +11,14 @@ from minattn.tasks.coloured_dots import coloured_dots
 SEEDS = (0, 1, 2)
 PLACE_WIDTHS = (8, 12, 16, 24, 32)
 GREY_WIDTHS = (0.03, 0.04, 0.06, 0.08, 0.12)
-N_VALIDATION = 200
+N_VALIDATION = 100
 
 ARMS: dict[str, dict[str, Any]] = {
     "attention, colours as they are": {"kind": "attention", "turned": False},
-    "convolution, colours as they are": {"kind": "convolution", "steps": 200, "turned": False},
+    "convolution, colours as they are": {"kind": "convolution", "steps": 120, "turned": False},
     "kernel, colours as they are": {"kind": "kernel", "turned": False},
     "mean of the dots, colours as they are": {"kind": "mean of the dots", "turned": False},
-    "convolution, longer": {"kind": "convolution", "steps": 800},
+    "convolution, longer": {"kind": "convolution", "steps": 500},
     "widths only": {"kind": "widths only"},
     "widths on the validation part": {"kind": "widths"},
 }

@@ -9,8 +9,8 @@ SEEDS = (0, 1, 2)
 
 ARMS: dict[str, dict[str, Any]] = {
     "content in keys": {"kind": "content in keys"},
-    "linear maps": {"kind": "linear maps", "steps": 600},
-    "dilated convolution, longer": {"kind": "dilated convolution", "steps": 1_200},
+    "linear maps": {"kind": "linear maps", "steps": 300},
+    "convolution, longer": {"kind": "convolution", "steps": 1_000, "batch_size": 16},
     "mirrored apart": {"apart": True},
     "folded across": {"kind": "folded across"},
 }

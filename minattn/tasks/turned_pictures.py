@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minattn.checks import check_ids, check_integers, check_sizes
 from minattn.pointing import one_right_key
-from minattn.tasks.digits import PARTS, digits
+from minattn.tasks.digits import digits
 
 SIDE = 24
 """Height and width of a picture."""
@@ -214,7 +214,7 @@ def turned_pictures(
     check_integers(seed=seed)
     generator = torch.Generator().manual_seed(seed)
     made = [
-        canvases(digits(part).pictures, n, generator)
-        for part, n in zip(PARTS, (n_train, n_validation, n_held_out), strict=True)
+        canvases(digits(part).pictures[..., 0].float() / 255, n, generator)
+        for part, n in (("train", n_train), ("validation", n_validation), ("test", n_held_out))
     ]
     return TurnedPictures(made[0], with_commands(made[1]), with_commands(made[2]))

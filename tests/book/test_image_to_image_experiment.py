@@ -152,7 +152,7 @@ class Knows:
 
 @pytest.mark.parametrize("measure", [one_half, no_such_dot])
 def test_where_dots_lie_changes_no_answer_that_does_not_ask_them(measure):
-    found = measure(Knows(0.1), CROPS, 0)
+    found = measure(Knows(0.1), CROPS, CROPS.colour + 0.1, 0)
     scores = [value for name, value in found.items() if name != "crops"]
     assert all(abs(score - 20) < 1e-3 for score in scores)
     assert mean_decibels(Knows(0.1), CROPS) == pytest.approx(20, abs=1e-3)
@@ -168,10 +168,10 @@ class Asked(KernelColourer):
 
 def test_dots_of_one_half_lie_there_and_dots_of_no_such_colour_have_another():
     model = Asked()
-    one_half(model, CROPS, 0)
+    one_half(model, CROPS, CROPS.colour, 0)
     place, dots = model.seen
     assert bool((place % SIDE < SIDE // 2).all()) and torch.equal(dots, at(CROPS.colour, place))
-    no_such_dot(model, CROPS, 0)
+    no_such_dot(model, CROPS, CROPS.colour, 0)
     place, dots = model.seen
     assert torch.equal(dots, at(CROPS.colour, place))
     generator = torch.Generator().manual_seed(0)

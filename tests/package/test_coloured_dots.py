@@ -1,6 +1,8 @@
 import hashlib
 import math
+import zipfile
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +62,16 @@ def test_the_licence_lies_beside_the_photo():
         "Copyright (c) 2011 Jeffrey Whitaker",
     ]:
         assert part in words
+
+
+def test_the_photo_and_its_licence_are_in_the_wheel(tmp_path):
+    flit = pytest.importorskip("flit_core.wheel")
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    with zipfile.ZipFile(flit.make_wheel_in(project, tmp_path).file) as archive:
+        for name in ["earth.jpg", "earth.LICENSE"]:
+            assert archive.read(f"minattn/tasks/{name}") == FOLDER.joinpath(name).read_bytes()
+        licences = [name for name in archive.namelist() if "dist-info/licenses" in name]
+        assert any(name.endswith("minattn/tasks/earth.LICENSE") for name in licences)
 
 
 def test_the_photo_is_made_smaller_lighter_and_written_with_its_licence(tmp_path, capsys):

@@ -84,18 +84,21 @@ def test_digits_lie_anywhere_and_cover_none():
 
 def test_parts_have_digits_of_their_own():
     """The pixels of a canvas with one digit are those of a digit of its part."""
+
+    def of(part):
+        return digits(part).pictures.float() / 255
+
     task = turned_pictures(n_train=97, n_validation=89, n_held_out=83, seed=1)
     for part, pictures in {
         "train": task.train,
         "validation": task.validation.picture,
-        "held_out": task.held_out.picture,
+        "test": task.held_out.picture,
     }.items():
-        known = {tuple(sorted(x[x > 0].tolist())) for x in digits(part).pictures}
+        known = {tuple(sorted(x[x > 0].tolist())) for x in of(part)}
         seen = [tuple(sorted(x[x > 0].tolist())) for x in pictures]
         assert sum(one in known for one in seen) > 10
-        others = {"train", "validation", "held_out"} - {part}
-        for other in others:
-            foreign = {tuple(sorted(x[x > 0].tolist())) for x in digits(other).pictures}
+        for other in {"train", "validation", "test"} - {part}:
+            foreign = {tuple(sorted(x[x > 0].tolist())) for x in of(other)}
             assert sum(one in foreign - known for one in seen) == 0
 
 
