@@ -14,11 +14,13 @@ from minattn.schedules import Cosine, WarmUp
 from minattn.tasks.turned_pictures import Turned, turned_pictures
 from minattn.training import seeded
 
-STEPS, BATCH_SIZE, WARM_UP = 1_200, 64, 30
+STEPS, BATCH_SIZE, WARM_UP = 1_600, 64, 30
 CONVOLVED = {"steps": 250, "batch_size": 16}
 """For convolutions, which take more time even so."""
-RATES = {"whole picture": 3e-3}
-"""The others learn best at 1e-2, which was chosen on the validation part, as this was."""
+RATES = {"whole picture": 3e-3} | dict.fromkeys(
+    ("convolution", "dilated convolution", "linear maps"), 1e-2
+)
+"""The routers learn at 6e-3, where no seed misses a patch; all were chosen on the validation part."""
 TASK_SEED = 1
 """Of canvases that no choice was made by; the recipe was found on those of seed 0."""
 
@@ -43,7 +45,7 @@ def recipe(kind: str, seed: int, steps: int, batch_size: int) -> Recipe:
     return Recipe(
         steps=steps,
         batch_size=batch_size,
-        learning_rate=RATES.get(kind, 1e-2),
+        learning_rate=RATES.get(kind, 6e-3),
         schedule=WarmUp(WARM_UP, Cosine(steps - WARM_UP, end=0.02)),
         seed=seed,
     )
