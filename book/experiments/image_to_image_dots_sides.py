@@ -15,10 +15,10 @@ N_VALIDATION = 100
 
 ARMS: dict[str, dict[str, Any]] = {
     "attention, colours as they are": {"kind": "attention", "turned": False},
-    "convolution, colours as they are": {"kind": "convolution", "steps": 120, "turned": False},
+    "convolution, colours as they are": {"kind": "convolution", "turned": False},
     "kernel, colours as they are": {"kind": "kernel", "turned": False},
     "mean of the dots, colours as they are": {"kind": "mean of the dots", "turned": False},
-    "convolution, longer": {"kind": "convolution", "steps": 500},
+    "convolution, longer": {"kind": "convolution", "steps": 2_000},
     "widths only": {"kind": "widths only"},
     "widths on the validation part": {"kind": "widths"},
 }

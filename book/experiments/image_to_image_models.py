@@ -129,22 +129,47 @@ def make_turner(kind: str) -> Any:
 class ConvolvedDots(nn.Module):
     """Colour a photo by dilated convolutions over it and the dots, which stand at their places among zeros.
 
+    They work at half the size, as in ``Colourer``, and together see the whole crop; two more at full size follow.
+
     Args:
         width: channels.
-        dilations: of the layers but the last; with those given a pixel sees the whole crop.
+        dilations: of the layers at half the size.
     """
 
-    def __init__(self, width: int = 32, dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)) -> None:
+    def __init__(self, width: int = 32, dilations: tuple[int, ...] = (1, 2, 4, 8, 16)) -> None:
         super().__init__()
-        self.layers = convolutions(4, 2, width, dilations)
+        self.far = convolutions(4, 16, width, dilations)
+        self.near = convolutions(17, 2, 16, (1,))
 
     def forward(self, grey: Tensor, place: Tensor, dots: Tensor) -> Tensor:
-        hints = F.pad(5 * dots, (0, 1), value=1.0)  # colours are small numbers
-        planes = grey.new_zeros(len(grey), grey[0].numel(), 3)
-        planes = planes.scatter(1, place[..., None].expand(-1, -1, 3), hints)
-        planes = torch.cat([3 * (grey[..., None] - 0.4), planes.view(*grey.shape, 3)], -1)
-        found: Tensor = self.layers(planes.movedim(-1, 1))
+        level = 3 * (grey[:, None] - 0.4)
+        planes = torch.cat([level, 5 * self.laid_out(grey, place, dots)], 1)  # colours are small
+        half = self.far(F.avg_pool2d(planes, 2))
+        seen = F.interpolate(half, size=grey.shape[1:], mode="bilinear")
+        found: Tensor = self.near(torch.cat([level, seen], 1))
         return found.movedim(1, -1)
+
+    def laid_out(self, grey: Tensor, place: Tensor, dots: Tensor) -> Tensor:
+        """Return three planes: the colours of the dots, and where they are."""
+        marked = F.pad(dots, (0, 1), value=0.2)
+        planes = grey.new_zeros(len(grey), grey[0].numel(), 3)
+        planes = planes.scatter(1, place[..., None].expand(-1, -1, 3), marked)
+        return 4 * planes.view(*grey.shape, 3).movedim(-1, 1)  # four pixels become one
+
+
+class OverNearestDots(ConvolvedDots):
+    """Convolutions that find the colour of the nearest dot at every pixel, and say what to add to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nearest = WithoutPhoto(nearest=True)
+
+    def forward(self, grey: Tensor, place: Tensor, dots: Tensor) -> Tensor:
+        return self.nearest(grey, place, dots) + super().forward(grey, place, dots)
+
+    def laid_out(self, grey: Tensor, place: Tensor, dots: Tensor) -> Tensor:
+        marks = super().laid_out(grey, place, dots)[:, 2:] / 4
+        return torch.cat([self.nearest(grey, place, dots).movedim(-1, 1), marks], 1)
 
 
 class WithoutPhoto(KernelColourer):
@@ -172,6 +197,7 @@ def make_colourer(kind: str) -> Any:
     made: dict[str, Any] = {
         "attention": Colourer,
         "convolution": ConvolvedDots,
+        "over nearest dots": OverNearestDots,
         "kernel": KernelColourer,
         "widths only": WidthsOnly,
         "nearest dot": lambda: WithoutPhoto(nearest=True),

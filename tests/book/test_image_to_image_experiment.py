@@ -96,7 +96,6 @@ def reach(model, inputs, grey):
     """How far from the middle a change is seen, in pixels."""
     y, x = (n // 2 for n in grey.shape[1:])
     grey.requires_grad_()
-    model(*inputs).flatten(3 if model.__class__ is ConvolvedDots else 1)
     out = model(*inputs)[0, y, x].sum()
     (grad,) = torch.autograd.grad(out, grey)
     rows = grad[0].abs().sum(1).nonzero().flatten()
@@ -109,7 +108,7 @@ def test_dilated_convolutions_see_everything():
     picture = torch.rand(1, 24, 24)
     assert reach(pictures, (picture, torch.tensor([3])), picture) == (-12, 11)
     grey = torch.rand(1, 64, 64)
-    assert reach(dots, (grey, torch.tensor([[5]]), torch.rand(1, 1, 2)), grey) == (-32, 31)
+    assert reach(dots, (grey, torch.tensor([[5]]), torch.rand(1, 1, 2)), grey) == (-32, 31)  # all
 
 
 def test_the_convolution_gets_the_dots_where_they_are():
@@ -186,3 +185,16 @@ def test_the_best_dot_is_better_than_any_kernel():
     found = pointed(KernelColourer(), CROPS)
     assert found["best dot"] > mean_decibels(KernelColourer(), CROPS)
     assert found["chance"] < found["inside"] < 1
+
+
+def test_convolutions_over_the_nearest_dots_begin_with_those():
+    model = make_colourer("over nearest dots")
+    for weight in model.near[-1].parameters():
+        torch.nn.init.zeros_(weight)
+    expected = coloured(make_colourer("nearest dot"), CROPS)
+    torch.testing.assert_close(coloured(model, CROPS), expected)
+    planes = model.laid_out(*CROPS[:3])
+    torch.testing.assert_close(planes[:, :2].movedim(1, -1), expected)
+    assert torch.equal(
+        planes[:, 2].flatten(1).nonzero()[:, 1].view(3, -1), CROPS.place.sort().values
+    )
