@@ -1,1 +1,1 @@
-"""Sound and pictures: pictures."""
+"""Attention over pictures: which part of one is a word, or a thing, about?"""
