@@ -1,18 +1,14 @@
 """Boxes: two ways to write one, how far two agree, which goes with which, and how good a list of finds is."""
 
 import math
-from functools import cache
-from itertools import permutations
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from minattn.checks import check_floats, check_shares, check_whole
-
-MOST_WAYS = 20_000
-"""How many assignments are compared at most; six queries have 120 ways to find three things."""
 
 
 def corners(boxes: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
@@ -77,20 +73,19 @@ def match(
     .. math:: \hat\sigma = \arg\min_\sigma \sum_t \text{cost}_{\sigma(t),\, t}, \qquad
         \sigma(t) \ne \sigma(u) \text{ for } t \ne u
 
-    All ways are compared, for a whole batch at once; n queries have n! / (n - k)! ways to find k things. The
-    Hungarian method finds the same without trying them all, in some n³ steps, and is what one takes for a
-    hundred queries (``scipy.optimize.linear_sum_assignment``).
+    n queries have n! / (n - k)! ways to find k things: 120 for six and three. The Hungarian method finds the
+    cheapest without trying them all, here scipy's ``linear_sum_assignment``, one picture after the other.
 
     Args:
         cost: what it costs to give a thing to a query.
         there: which things there are; the others are padding, and take no query.
 
     Returns:
-        The query of each thing; -1 for padding. Of several ways that cost the same, the first.
+        The query of each thing; -1 for padding.
 
     Raises:
-        ValueError: if there are fewer queries than things, the shapes do not fit, a cost of a thing that is there
-            is NaN, or there are too many ways to try.
+        ValueError: if there are fewer queries than things in a picture, the shapes do not fit, or a cost of a thing
+            that is there is not finite.
         TypeError: if costs are no floating-point numbers, or ``there`` is not bool.
 
     References:
@@ -103,28 +98,12 @@ def match(
     """
     check_floats(cost=cost)
     _check_there(cost, there)
-    counted = cost.detach().masked_fill(~there[:, None], 0.0)
-    if bool(counted.isnan().any()):
-        raise ValueError("costs of things that are there must be numbers, got nan")
-    ways = _ways(*cost.shape[1:]).to(cost.device)
-    sums = counted[:, ways, torch.arange(cost.shape[2], device=cost.device)].sum(-1)
-    return ways[sums.argmin(1)].masked_fill(~there, -1)
-
-
-@cache
-def _ways(n_queries: int, n_things: int) -> Int[Tensor, "ways things"]:
-    """List every way to give each thing a query of its own."""
-    if n_things > n_queries:
-        raise ValueError(
-            f"there must be a query for each thing, got {n_queries} queries for {n_things} things"
-        )
-    number = math.perm(n_queries, n_things)
-    if number > MOST_WAYS:
-        raise ValueError(
-            f"at most {MOST_WAYS} ways are tried, got {number} for {n_queries} queries and {n_things} things"
-        )
-    ways = list(permutations(range(n_queries), n_things))
-    return torch.tensor(ways, dtype=torch.int64).reshape(number, n_things)
+    found = torch.full(there.shape, -1)
+    costs, places = cost.detach().double().cpu().numpy(), there.cpu().numpy()
+    for row, (one, own) in enumerate(zip(costs, places, strict=True)):
+        queries, things = linear_sum_assignment(one[:, own])
+        found[row, own.nonzero()[0][things]] = torch.from_numpy(queries)
+    return found.to(cost.device)
 
 
 class Detections(NamedTuple):
@@ -240,7 +219,7 @@ def mean_average_precision(
     """
     right = hits(found, classes, boxes, at)
     values = []
-    for label in classes[classes >= 0].unique().tolist():
+    for label in sorted(set(classes[classes >= 0].tolist())):
         own = found.classes == label
         n_things = int((classes == label).sum())
         values.append(average_precision(found.scores[own], right[own], n_things))
@@ -286,6 +265,16 @@ def _check_there(cost: Tensor, there: Tensor) -> None:
         raise ValueError(
             "cost needs shape (batch, queries, things) and there (batch, things), "
             f"got {tuple(cost.shape)} and {tuple(there.shape)}"
+        )
+    most = int(there.sum(1).max()) if len(there) else 0
+    if most > cost.shape[1]:
+        raise ValueError(
+            f"there must be a query for each thing, got {cost.shape[1]} queries for {most} things"
+        )
+    unfit = ~cost.isfinite() & there[:, None]
+    if bool(unfit.any()):
+        raise ValueError(
+            f"costs of things that are there must be finite, got {cost[unfit][0].item()}"
         )
 
 

@@ -41,7 +41,7 @@ class Things(NamedTuple):
     pictures: UInt8[Tensor, "batch height width 3"]
     masks: Bool[Tensor, "batch things height width"] | None = None
 
-    def __getitem__(self, chosen: Tensor | slice) -> "Things":  # type: ignore[override]
+    def some(self, chosen: Int[Tensor, " number"]) -> "Things":
         """Return some of the pictures."""
         cells, classes, boxes, pictures, masks = self
         shown = None if masks is None else masks[chosen]
@@ -75,7 +75,7 @@ def draw(things: Things, recipe: Recipe) -> Iterator[Things]:
     """Draw pictures for every step of a training, each as likely as every other."""
     rng = torch.Generator().manual_seed(recipe.seed)
     for _ in range(recipe.steps):
-        yield things[torch.randint(len(things.cells), (recipe.batch_size,), generator=rng)]
+        yield things.some(torch.randint(len(things.cells), (recipe.batch_size,), generator=rng))
 
 
 class Answers(NamedTuple):
