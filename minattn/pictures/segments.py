@@ -140,7 +140,7 @@ class SegmentingQueries(nn.Module):
 
     def forward(
         self,
-        cells: Float[Tensor, "batch cells width"],
+        cells: Float[Tensor, "batch cells d_cell"],
         pictures: UInt8[Tensor, "batch height width 3"],
     ) -> Segments:
         """Ask the cells, and then the pixels."""
