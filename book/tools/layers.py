@@ -14,6 +14,9 @@ WAITING = {
     "tasks.digits": 15,
     "pictures.patches": 15,
     "pictures.vit": 15,
+    "pictures.boxes": 16,
+    "pictures.queries": 16,
+    "pictures.segments": 16,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""
