@@ -145,7 +145,7 @@ def hits(
     check_shares(at=at)
     _check_things(found, classes, boxes)
     fits = box_iou(found.boxes, boxes.to(found.boxes.dtype))
-    same = (found.classes[:, :, None] == classes[:, None]) & (classes >= 0)[:, None]
+    same = found.classes[:, :, None] == classes[:, None]  # never so for padding
     fits = fits.masked_fill(~same, -1.0)
     rows = torch.arange(len(classes), device=classes.device)
     right = torch.zeros_like(found.said)
