@@ -86,6 +86,10 @@ def _of_pixels(sizes: Tensor, height: int, width: int, stride: int) -> Tensor:
     return _mask(sizes, height, width, 1)
 
 
+def _grid_of_pixels(sizes: Tensor, height: int, width: int, stride: int) -> Tensor:
+    return _grid(sizes, height, width, 1)
+
+
 def _pixels_on_cells(sizes: Tensor, height: int, width: int, stride: int) -> Tensor:
     """Compare the numbers of cells with pixels."""
     return _mask(sizes, height, width, stride, count=lambda pixels, stride: pixels)
@@ -126,7 +130,7 @@ EXERCISE = Exercise(
             also=[
                 _pixels_on_cells,
                 lambda *case: _of_pixels(*case)[:, 0],
-                lambda *case: _grid(*case[:-1], 1),
+                _grid_of_pixels,
             ],
         ),
         Mistake(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 
-import torch
 from torch import Tensor
 
 from minattn.exercises.exercise import Answer, Case, Exercise, Law, Mistake, numbers
@@ -52,9 +51,29 @@ def _detect(
     return ((scores.softmax(axis) @ values) @ w_box).sigmoid()
 
 
+def _added_late(
+    tokens: Tensor, places: Tensor, queries: Tensor, w_key: Tensor, w_value: Tensor, w_box: Tensor
+) -> Tensor:
+    """Add the places to keys and values that are made already."""
+    keys, values = tokens @ w_key + places, tokens @ w_value + places
+    weights = (queries @ keys.mT / keys.shape[-1] ** 0.5).softmax(-1)
+    boxes: Tensor = (weights @ values @ w_box).sigmoid()
+    return boxes
+
+
+def _added_late_to_keys(
+    tokens: Tensor, places: Tensor, queries: Tensor, w_key: Tensor, w_value: Tensor, w_box: Tensor
+) -> Tensor:
+    """Add the places to keys that are made already, and to the tokens for the values."""
+    keys, values = tokens @ w_key + places, (tokens + places) @ w_value
+    weights = (queries @ keys.mT / keys.shape[-1] ** 0.5).softmax(-1)
+    boxes: Tensor = (weights @ values @ w_box).sigmoid()
+    return boxes
+
+
 def _left(is_left: Callable[..., bool]) -> list[Answer]:
     """List the combinations of faults for which something is so."""
-    faults = product((True, False), (True, False), (True, False), (-1, 1, 0))
+    faults = product((True, False), (True, False), (True, False), (-1, 1))
     return [
         partial(_detect, asked=asked, in_keys=keys, in_values=values, axis=axis)
         for asked, keys, values, axis in faults
@@ -103,7 +122,7 @@ EXERCISE = Exercise(
             "places_in_keys_only",
             partial(_detect, in_values=False),
             "A symptom is left: a query can look at a place, but what it fetches there does not say where that was, "
-            "so no box can be made of it. Keys have the places; the values need them too.",
+            "and the box is made of that alone. Keys have the places; the values need them too.",
             also=_left(lambda asked, keys, values, axis: asked and keys and not values),
         ),
         Mistake(
@@ -114,11 +133,18 @@ EXERCISE = Exercise(
             also=_left(lambda asked, keys, values, axis: asked and values and not keys),
         ),
         Mistake(
+            "places_added_late",
+            _added_late,
+            "You add the places to keys or values that are made already. Weights were trained for sums of token and "
+            "place, as they are added in chapter 4: first the sum, then keys and values of it.",
+            also=[_added_late_to_keys],
+        ),
+        Mistake(
             "softmax_over_queries",
             partial(_detect, axis=1),
-            "A symptom is left: the weights of a query do not sum to 1 over the cells. Queries compete for each cell "
-            "then, and a box changes with how many others ask. Take the softmax along the last axis.",
-            also=_left(lambda asked, keys, values, axis: asked and keys and values and axis >= 0),
+            "A symptom is left: the weights of a query do not sum to 1 over the cells. Then queries "
+            "compete for each cell, and a box changes with how many others ask. Take the softmax along the last axis.",
+            also=[partial(_detect, axis=0)],
         ),
         Mistake(
             "not_scaled",
