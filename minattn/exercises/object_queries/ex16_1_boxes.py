@@ -220,6 +220,8 @@ EXERCISE = Exercise(
         ),
     ],
     laws=[
-        Law("it lies between 0 and 1", lambda out, *case: bool(((out >= 0) & (out <= 1)).all())),
+        Law(
+            "an IoU lies between 0 and 1", lambda out, *case: bool(((out >= 0) & (out <= 1)).all())
+        ),
     ],
 )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from minattn.dot_product import attend
 from minattn.exercises.judging import judge
-from minattn.exercises.object_queries.ex16_5_same_boxes import EXERCISE, detect
+from minattn.exercises.object_queries.ex16_5_one_box import EXERCISE, detect
 
 # Other right ways: torch's own attention, the book's, einsum, loops, and the places projected apart.
 

@@ -1,4 +1,4 @@
-"""Exercise 16.5: find the bug: the same boxes for every picture."""
+"""Exercise 16.5: find the bug: one box for all."""
 
 from collections.abc import Callable
 from functools import partial
@@ -100,7 +100,7 @@ def _differ(a: Tensor, b: Tensor) -> bool:
 
 EXERCISE = Exercise(
     number="16.5",
-    title="The same boxes for every picture",
+    title="One box for all",
     solution=detect,
     cases=_cases,
     mistakes=[
