@@ -9,6 +9,7 @@ from minattn.drawings.gaps import both_sides
 from minattn.drawings.language import decoder_alone, text_to_text
 from minattn.drawings.pieces import merging
 from minattn.drawings.pointer import pointer_generator
+from minattn.drawings.queries import object_queries
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -29,6 +30,7 @@ __all__ = [
     "growing_cache",
     "listener",
     "merging",
+    "object_queries",
     "pointer_generator",
     "pre_and_post",
     "soft_lookup",
