@@ -8,7 +8,14 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING = {"scaling.blockwise": 22}
+WAITING = {
+    "tasks.emoji": 15,
+    "tasks.scenes": 15,
+    "tasks.digits": 15,
+    "pictures.patches": 15,
+    "pictures.vit": 15,
+    "scaling.blockwise": 22,
+}
 """Modules whose chapter is still to come, with its number."""
 
 

@@ -217,52 +217,50 @@ def scenes(
         raise ValueError(f'overlap must be 0 where the layout is "rows", got {overlap}')
     rng = np.random.default_rng(seed)
     who, what, which = (
-        a.reshape(number, largest) for a in _drawn(number * largest, designers, rng)
+        drawn.reshape(number, largest) for drawn in _drawn(number * largest, designers, rng)
     )
-    table, extents = _sprites()
-    wide, high = np.moveaxis(extents[which], -1, 0)
+    wide, high = np.moveaxis(_sprites()[1][which], -1, 0)
     if layout == "rows":
         x, y, there = _in_rows(wide, high, largest, rng)
     else:
         x, y, there = _anywhere(wide, high, overlap, rng)
+    boxes = np.where(there[..., None], np.stack([x, y, x + wide, y + high], -1), 0)
     pictures = _backgrounds(number, SIZE, background, rng)
     shown = np.zeros((number, largest, SIZE, SIZE), dtype=bool) if masks else None
-    for t in range(largest):
+    _paint(pictures, shown, which, boxes, rng)
+    order = np.arange(largest)[None].repeat(number, 0)
+    if layout == "free":
+        order = np.argsort(np.where(there, y * SIZE + x, SIZE**2), 1)
+    return Scenes(
+        pictures=_rounded(pictures),
+        classes=np.take_along_axis(np.where(there, what, -1), order, 1),
+        boxes=np.take_along_axis(boxes, order[..., None], 1).astype(np.float32),
+        designers=np.take_along_axis(np.where(there, who, -1), order, 1),
+        masks=None if shown is None else np.take_along_axis(shown, order[..., None, None], 1),
+    )
+
+
+def _paint(
+    pictures: np.ndarray,
+    shown: np.ndarray | None,
+    which: np.ndarray,
+    boxes: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Paint the first thing into every picture, then the second over it, and so on."""
+    table, _ = _sprites()
+    for t in range(which.shape[1]):
         coloured = _coloured(table[which[:, t]], rng)
-        for i in np.flatnonzero(there[:, t]):
-            one = coloured[i, : high[i, t], : wide[i, t]]
-            rows, columns = (
-                slice(y[i, t], y[i, t] + high[i, t]),
-                slice(x[i, t], x[i, t] + wide[i, t]),
-            )
+        for i in np.flatnonzero(boxes[:, t].any(-1)):
+            x0, y0, x1, y1 = boxes[i, t]
+            rows, columns = slice(y0, y1), slice(x0, x1)
+            one = coloured[i, : y1 - y0, : x1 - x0]
             place = pictures[i, rows, columns]
             place *= 1 - one[..., 3:]
             place += one[..., :3]
             if shown is not None:
                 shown[i, :t, rows, columns] &= one[..., 3] <= 0.5
                 shown[i, t, rows, columns] = one[..., 3] > 0.5
-    boxes = np.stack([x, y, x + wide, y + high], -1)
-    order = np.argsort(np.where(there, y * SIZE + x, SIZE**2), 1) if layout == "free" else None
-    return _ordered(_rounded(pictures), what, boxes, who, shown, there, order)
-
-
-def _ordered(
-    pictures: np.ndarray,
-    what: np.ndarray,
-    boxes: np.ndarray,
-    who: np.ndarray,
-    shown: np.ndarray | None,
-    there: np.ndarray,
-    order: np.ndarray | None,
-) -> Scenes:
-    """Put things in order, and -1 and zeros where there are none."""
-    if order is not None:
-        what, who, there = (np.take_along_axis(a, order, 1) for a in (what, who, there))
-        boxes = np.take_along_axis(boxes, order[..., None], 1)
-        if shown is not None:
-            shown = np.take_along_axis(shown, order[..., None, None], 1)
-    boxes = np.where(there[..., None], boxes, 0).astype(np.float32)
-    return Scenes(pictures, np.where(there, what, -1), boxes, np.where(there, who, -1), shown)
 
 
 def _rounded(pictures: np.ndarray) -> UInt8[np.ndarray, "n h w 3"]:
