@@ -181,6 +181,25 @@ def captioned(
     return tuple(found)
 
 
+def middle(
+    boxes: Float[np.ndarray, "*batch 4"], cells: int = 10, reach: float | int = 3.5
+) -> Bool[np.ndarray, "*batch {cells}*{cells}"]:
+    """Say which cells have their centre near the middle of a box: where a cell that sees 16 pixels sees all of it.
+
+    Args:
+        boxes: x0, y0, x1, y1.
+        cells: of a grid, in one direction.
+        reach: how many pixels to the left or right, and up or down.
+
+    >>> near = middle(np.array([0.0, 8.0, 13.0, 24.0])).reshape(10, 10)
+    >>> np.argwhere(near).tolist()  # row, column
+    [[3, 1], [3, 2], [4, 1], [4, 2]]
+    """
+    x0, y0, x1, y1 = np.moveaxis(np.asarray(boxes), -1, 0)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return cells_inside(np.stack([x - reach, y - reach, x + reach, y + reach], -1), cells)
+
+
 @dataclass(frozen=True)
 class Captions(Task):
     """Pictures to caption.

@@ -12,11 +12,12 @@ from minattn.tasks.captions import (
     caption,
     captioned,
     captions,
+    middle,
     sentence,
     vocabulary,
 )
 from minattn.tasks.emoji import CLASSES, GENDERS, TRAINED, names
-from minattn.tasks.scenes import scenes
+from minattn.tasks.scenes import cells_inside, scenes
 from minattn.vocabulary import BOS, EOS, PAD
 
 LANGUAGES = "en", "de", "zh"
@@ -137,6 +138,17 @@ def test_the_truth_are_cells_in_the_box_of_what_a_word_names(language):
                 y, x = 4 * (cell // 10) + 2, 4 * (cell % 10) + 2
                 x0, y0, x1, y1 = (0, 0, 0, 0) if thing is None else one.boxes[thing]
                 assert truth[row, place, cell].item() == (x0 <= x < x1 and y0 <= y < y1)
+
+
+def test_the_middle_of_a_thing_are_cells_in_it():
+    boxes = FOUND.boxes[FOUND.classes >= 0]
+    near, inside = middle(boxes), cells_inside(boxes)
+    assert (near <= inside).all() and set(near.sum(-1)) <= {1, 2, 4}
+    for box, cells in zip(boxes, near, strict=True):
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        for cell in range(100):
+            away = max(abs(4 * (cell % 10) + 2 - x), abs(4 * (cell // 10) + 2 - y))
+            assert cells[cell] == (away <= 3.5) or away == 3.5
 
 
 def test_a_batch():
