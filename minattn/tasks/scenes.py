@@ -285,8 +285,8 @@ def crops(
 ) -> Crops:
     """Draw crops of 16 by 16 pixels: an emoji within 2 pixels of the middle, or nothing there.
 
-    Into half of them the edge of another emoji reaches: by up to 4 pixels beside an emoji, by up to 7 where
-    nothing is in the middle. What sees such a crop is to say what is in its middle.
+    Half of them have another emoji at one side, which reaches in by up to 4 pixels beside an emoji, and by up to 7
+    where nothing is in the middle. What sees such a crop is to say what is in its middle.
 
     Args:
         number: how many crops.
