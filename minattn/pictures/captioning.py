@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from minattn.checks import check_dropout, check_sizes
+from minattn.checks import check_sizes
 from minattn.dot_product import attend as scaled_dot_product
 from minattn.masks import Mask
 from minattn.pictures.patches import Places
@@ -45,28 +45,28 @@ class Captioner(Translator):
 
     .. math:: \begin{aligned} h_t &= \operatorname{GRU}([e(y_{t-1}); c_{t-1}], h_{t-1}) \\
         c_t &= \operatorname{attend}(W_q h_t,\; W_k x + p_k,\; W_v x + p_v) \\
-        \text{logits}_t &= W c_t + b \end{aligned}
+        g_t &= \operatorname{GRU}(e(y_{t-1}), g_{t-1}) \\
+        \text{logits}_t &= W c_t + U g_t + b \end{aligned}
 
-    The x are the cells and the p say where each stands. A word is said from the context alone: the state decides
-    where to look, and has no other way to a word.
+    The x are the cells, and the p say where each stands. The state h decides where to look and has no other way to a
+    word. The state g has read the words so far and nothing of the picture: it knows that a name comes next, and not
+    which. So whatever is said of the picture comes from where the model looks.
 
     Args:
         d_source: width of a cell.
         vocab_size: how many target ids there are.
         n_rows: rows of the grid.
         n_columns: cells in a row.
-        d_model: width of the state.
+        d_model: width of the state that looks.
+        d_words: width of what is read of a word, and of the state that reads words alone.
         d_head: width of a query, a key, a value and the context.
-        d_embedding: width of what is read of a word.
-        dropout: share of the cells' numbers that is dropped in training.
         attend: ``attend(query, key, value, mask) -> output``.
 
     Raises:
-        ValueError: if a size is below 1, or dropout is not in [0, 1).
+        ValueError: if a size is below 1.
 
     References:
-        Xu et al. 2015 (Show, Attend and Tell), arXiv:1502.03044, section 3.1, where the state and the word before
-        also have a say.
+        Xu et al. 2015 (Show, Attend and Tell), arXiv:1502.03044, section 3.1. There one state looks and speaks.
     """
 
     def __init__(
@@ -77,27 +77,26 @@ class Captioner(Translator):
         n_rows: int = 10,
         n_columns: int = 10,
         d_model: int = 128,
+        d_words: int = 64,
         d_head: int = 64,
-        d_embedding: int = 32,
-        dropout: float = 0.1,
         attend: Attend = scaled_dot_product,
     ) -> None:
         super().__init__()
-        check_sizes(d_source=d_source, vocab_size=vocab_size, d_model=d_model, d_head=d_head)
-        check_sizes(d_embedding=d_embedding)
-        check_dropout(dropout=dropout)
-        self.d_source, self.n_cells, self.d_head = d_source, n_rows * n_columns, d_head
+        check_sizes(d_source=d_source, vocab_size=vocab_size, d_model=d_model)
+        check_sizes(d_words=d_words, d_head=d_head)
+        self.d_source, self.n_cells = d_source, n_rows * n_columns
         self.norm = nn.LayerNorm(d_source)
-        self.dropout = nn.Dropout(dropout)
         self.k_proj = nn.Linear(d_source, d_head)
         self.v_proj = nn.Linear(d_source, d_head)
         self.key_places = Places(n_rows, n_columns, d_head)
         self.value_places = Places(n_rows, n_columns, d_head)
-        self.embedding = Table(vocab_size, d_embedding, "target_in")
-        self.gru = nn.GRUCell(d_embedding + d_head, d_model)
+        self.embedding = Table(vocab_size, d_words, "target_in")
+        self.gru = nn.GRUCell(d_words + d_head, d_model)
         self.q_proj = nn.Linear(d_model, d_head)
         self.attend = attend
+        self.words = nn.GRUCell(d_words, d_words)
         self.out_proj = nn.Linear(d_head, vocab_size)
+        self.words_proj = nn.Linear(d_words, vocab_size, bias=False)
 
     def check_source(
         self,
@@ -117,17 +116,18 @@ class Captioner(Translator):
         source_mask: Bool[Tensor, "batch source"] | None = None,
     ) -> CellMemory:
         """Make a key and a value of every cell, once for all words."""
-        mask = source.new_ones(source.shape[:2], dtype=torch.bool)
-        mask = mask if source_mask is None else source_mask
-        cells = self.dropout(self.norm(source.to(self.norm.weight.dtype)))
-        key = self.key_places(self.k_proj(cells))
-        value = self.value_places(self.v_proj(cells))
-        return CellMemory(value, mask, key)
+        everywhere = torch.ones(source.shape[:2], dtype=torch.bool, device=source.device)
+        cells = self.norm(source.to(self.norm.weight.dtype))
+        return CellMemory(
+            states=self.value_places(self.v_proj(cells)),
+            mask=everywhere if source_mask is None else source_mask,
+            keys=self.key_places(self.k_proj(cells)),
+        )
 
     def start(self, memory: Memory) -> State:
-        """Return a state and a context that know nothing of the picture."""
-        batch, d_model = len(memory.states), self.gru.hidden_size
-        return memory.states.new_zeros(batch, d_model), memory.states.new_zeros(batch, self.d_head)
+        """Return two states and a context that know nothing of the picture."""
+        widths = self.gru.hidden_size, memory.states.shape[-1], self.words.hidden_size
+        return tuple(memory.states.new_zeros(len(memory.states), width) for width in widths)
 
     def step(
         self, token: Int[Tensor, " batch"], state: State, memory: Memory
@@ -135,11 +135,13 @@ class Captioner(Translator):
         """Read one target token; return the logits of the next one and the new state."""
         if not isinstance(memory, CellMemory):
             raise TypeError(f"a captioner needs the CellMemory of its encode, got {type(memory)}")
-        before, context = state
-        after = self.gru(torch.cat([self.embedding(token), context], dim=-1), before)
+        before, context, said = state
+        word = self.embedding(token)
+        after = self.gru(torch.cat([word, context], dim=-1), before)
         query = self.q_proj(after)[:, None]
         context = self.attend(query, memory.keys, memory.states, memory.mask[:, None])[:, 0]
-        return self.out_proj(context), (after, context)
+        said = self.words(word, said)
+        return self.out_proj(context) + self.words_proj(said), (after, context, said)
 
 
 def looking(weights: Float[Tensor, "batch keys"]) -> Attend:

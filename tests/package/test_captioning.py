@@ -16,7 +16,7 @@ from tests.package.strategies import EXACT, ROUNDING, built, normal
 
 D_SOURCE, V, ROWS, COLUMNS, D, HEAD, WORD = 7, 13, 3, 5, 11, 2, 17
 B, T = 4, 6
-SIZES = dict(n_rows=ROWS, n_columns=COLUMNS, d_model=D, d_head=HEAD, d_embedding=WORD)
+SIZES = {"n_rows": ROWS, "n_columns": COLUMNS, "d_model": D, "d_head": HEAD, "d_words": WORD}
 
 
 def drawn(**settings):
@@ -48,15 +48,17 @@ def slow(model, source, target):
                     + w[f"{name}_places.columns"][i % COLUMNS]
                 )
                 out.append(w[f"{kind}_proj.weight"] @ x + w[f"{kind}_proj.bias"] + place)
-        h, c = torch.zeros(D).double(), torch.zeros(HEAD).double()
+        h, c, g = (torch.zeros(n).double() for n in (D, HEAD, WORD))
         for t, token in enumerate(target[b]):
-            x = torch.cat([w["embedding.weight"][token], c])
-            h = model.gru(x[None], h[None])[0]
+            word = w["embedding.weight"][token]
+            h = model.gru(torch.cat([word, c])[None], h[None])[0]
+            g = model.words(word[None], g[None])[0]
             q = w["q_proj.weight"] @ h + w["q_proj.bias"]
             scores = torch.stack([q @ k for k in keys]) / HEAD**0.5
             weights = scores.exp() / scores.exp().sum()
             c = sum(a * v for a, v in zip(weights, values, strict=True))
             found[b, t] = w["out_proj.weight"] @ c + w["out_proj.bias"]
+            found[b, t] += w["words_proj.weight"] @ g
     return found
 
 
@@ -65,24 +67,22 @@ def test_the_logits_are_the_formulas():
     torch.testing.assert_close(model(SOURCE, TARGET), slow(model, SOURCE, TARGET), **ROUNDING)
 
 
-def test_a_word_depends_on_the_state_through_the_weights_alone():
-    """With weights that nothing decides, every step says the same."""
-    model = drawn(attend=uniform_attention)
-    logits = model(SOURCE, TARGET)
-    torch.testing.assert_close(logits, logits[:, :1].expand_as(logits), **ROUNDING)
+def test_nothing_of_the_picture_reaches_a_word_but_by_where_it_looks():
+    """Made to look at cells that are alike, it says the same of two pictures, whatever it saw before."""
+    model = drawn()
+    other = normal(B, ROWS * COLUMNS, D_SOURCE, seed=9)
+    other[:, 4] = SOURCE[:, 4]
+    at = torch.zeros(B, T, ROWS * COLUMNS).double()
+    at[..., 4] = 1
+    one, two = (steered(model, source, TARGET, at) for source in (SOURCE, other))
+    torch.testing.assert_close(one, two, **ROUNDING)
+    assert not torch.allclose(model(SOURCE, TARGET), model(other, TARGET))
 
 
 def test_it_reads_half_precision_and_does_not_change_what_it_read():
     model = drawn()
     half = SOURCE.half()
     torch.testing.assert_close(model(half, TARGET), model(half.double(), TARGET), **EXACT)
-
-
-def test_dropout_is_for_training():
-    model = drawn(dropout=0.5)
-    assert torch.equal(model.encode(SOURCE).states, model.encode(SOURCE).states)
-    model.train()
-    assert not torch.equal(model.encode(SOURCE).states, model.encode(SOURCE).states)
 
 
 def test_every_way_of_writing_works():
@@ -134,7 +134,9 @@ def test_steering_one_step_is_forcing_its_weights_alone():
         for token in TARGET[:, :t].unbind(1):
             state = model.step(token, state, memory)[1]
         context = (weights[:, t, None] @ memory.states)[:, 0]
-        torch.testing.assert_close(found[:, t], model.out_proj(context), **ROUNDING)
+        said = model.step(TARGET[:, t], state, memory)[1][2]
+        expected = model.out_proj(context) + model.words_proj(said)
+        torch.testing.assert_close(found[:, t], expected, **ROUNDING)
 
 
 def test_steering_leaves_the_model_alone():
@@ -151,7 +153,7 @@ def test_it_learns_captions_by_heart():
     told = captioned(scenes(5, TRAINED, seed=3), normal(5, 100, D_SOURCE))
     task = captions(told, told, told)
     with seeded(0):
-        model = Captioner(D_SOURCE, len(task.target), d_model=32, dropout=0.0).double()
+        model = Captioner(D_SOURCE, len(task.target), d_model=32).double()
     recipe = Recipe(steps=150, batch_size=5, learning_rate=1e-2)
     train(model, task, recipe, progress=False)
     assert set(evaluate(model, task).values()) == {1}
@@ -165,7 +167,6 @@ def test_it_learns_captions_by_heart():
         (lambda: Captioner(0, V), ValueError, "d_source must be at least 1, got 0"),
         (lambda: Captioner(D_SOURCE, V, d_head=0), ValueError, "d_head must be at least 1"),
         (lambda: Captioner(D_SOURCE, V, n_rows=0), ValueError, "at least 1, got 0"),
-        (lambda: Captioner(D_SOURCE, V, dropout=1.0), ValueError, r"dropout must be .*got 1\.0"),
         (lambda: drawn()(SOURCE[:, 1:], TARGET), ValueError, "each of 15 cells, got 14"),
         (lambda: drawn()(SOURCE[..., 1:], TARGET), ValueError, r"length, 7\).* got \(4, 15, 6\)"),
         (lambda: drawn()(TARGET, TARGET), TypeError, "source must hold floating-point numbers"),
