@@ -19,16 +19,20 @@ from minattn.translation import Translator, translate
 from minattn.vocabulary import EOS, PAD, SPECIALS
 
 MAX_LENGTH = 24
+STEERED = "steered"
+ARTICLES = {"a", "an", "ein", "eine"}
 
 
 @torch.no_grad()
-def score(model: Translator, task: Captions, examples: Iterable[Captioned]) -> dict[str, Any]:
-    """Score everything: what is said, where it looks, what it says when made to look elsewhere."""
+def score(
+    model: Translator, task: Captions, examples: Iterable[Captioned], cells: bool = True
+) -> dict[str, Any]:
+    """Score what is said; and, of a model that attends to cells, where it looks and what it says of other cells."""
     examples = tuple(examples)
     return {
         **said(model, task, examples),
-        **pointed(model, task, examples),
-        "steered": steering(model, task, examples),
+        **(pointed(model, task, examples) if cells else {}),
+        **(steering(model, task, examples) if cells else {}),
     }
 
 
@@ -69,40 +73,57 @@ def weights_of(model: Translator, task: Captions, examples: Sequence[Captioned])
 
 
 def pointed(model: Translator, task: Captions, examples: Sequence[Captioned]) -> dict[str, float]:
-    """Score where a model looks as it says a name; nothing where the memory has other places than cells."""
-    weights, truth = weights_of(model, task, examples), task.truth(examples)
-    if weights.shape != truth.shape:
-        return {}
-    at = pointing(weights, truth)
+    """Score where a model looks as it says a name."""
+    at = pointing(weights_of(model, task, examples), task.truth(examples))
     return {"inside": at.inside.item(), "mass": at.mass.item(), "chance": at.chance}
 
 
-def elsewhere(task: Captions, examples: Sequence[Captioned]) -> tuple[Tensor, Tensor]:
-    """Say for every name where to look instead, and which name stands there.
+def elsewhere(
+    task: Captions, examples: Sequence[Captioned]
+) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
+    """Say where to look instead, as a name is said or the article before it, and what is said there.
 
     Returns:
         Weights (batch, target, cells): the middle of the next thing of the picture, after the last of the first; and
-        the ids of the names (batch, target), ``PAD`` where a word is no name or the picture has nothing else.
+        for each kind of word at which places (batch, target) it stands, and the ids of the other words. "steered" are
+        names before which the right article for the other one stands too, "other article" are names before which it
+        does not, and "article" are the articles before these.
     """
-    batch, truth = task.batch(examples), task.truth(examples)
-    weights, gold = torch.zeros(truth.shape), torch.full_like(batch.target_out, PAD)
+    batch, shape = task.batch(examples), task.truth(examples).shape
+    weights = torch.zeros(shape)
+    places = {kind: torch.zeros(shape[:2]).bool() for kind in (STEERED, "other article", "article")}
+    gold = torch.full_like(batch.target_out, PAD)
     for row, one in enumerate(examples):
-        near = middle(one.boxes).astype(np.float32)
+        near = torch.from_numpy(middle(one.boxes).astype(np.float32))
         at = [place for place, thing in enumerate(one.alignment) if thing is not None]
-        for thing, place in enumerate(at):
-            other = (thing + 1) % len(at)
-            if at[other] != place:
-                weights[row, place] = torch.from_numpy(near[other] / near[other].sum())
-                gold[row, place] = batch.target_out[row, at[other]]
-    return weights, gold
+        for thing, place in enumerate(at if len(at) > 1 else ()):
+            other = at[(thing + 1) % len(at)]
+            own, its = (_article(one, name) for name in (place, other))
+            there = near[(thing + 1) % len(at)]
+            for before in (0, 1) if own and its and own != its else (0,):
+                weights[row, place - before] = there / there.sum()
+                gold[row, place - before] = batch.target_out[row, other - before]
+                kind = "article" if before else STEERED if own == its else "other article"
+                places[kind][row, place - before] = True
+    return weights, {kind: (where, gold) for kind, where in places.items()}
 
 
-def steering(model: Translator, task: Captions, examples: Sequence[Captioned]) -> float:
-    """Return how often a model says the name of the thing that it is made to look at in the place of the right one."""
+def _article(one: Captioned, name: int) -> str:
+    """Return the article before a name, if there is one."""
+    word = one.target[name - 1] if name else ""
+    return word if word in ARTICLES else ""
+
+
+def steering(model: Translator, task: Captions, examples: Sequence[Captioned]) -> dict[str, float]:
+    """Return how often a model says what stands elsewhere when it is made to look there."""
     batch = task.batch(examples)
-    weights, gold = elsewhere(task, examples)
-    logits = steered(model, batch.source, batch.target_in, weights)
-    return (logits.argmax(-1) == gold)[gold != PAD].double().mean().item()
+    weights, kinds = elsewhere(task, examples)
+    said = steered(model, batch.source, batch.target_in, weights).argmax(-1)
+    return {
+        kind: (said == gold)[places].double().mean().item()
+        for kind, (places, gold) in kinds.items()
+        if places.any()
+    }
 
 
 @torch.no_grad()

@@ -225,8 +225,14 @@ class Captions(Task):
             source_mask=torch.ones(source.shape[:2], dtype=torch.bool),
         )
 
-    def truth(self, examples: Iterable[Captioned]) -> Bool[Tensor, "batch target cells"]:
+    def truth(
+        self, examples: Iterable[Captioned], cells: int = 10
+    ) -> Bool[Tensor, "batch target {cells}*{cells}"]:
         """Say for every word, and the ``EOS`` behind the last, which cells lie in the box of what it names.
+
+        Args:
+            examples: as in ``batch``.
+            cells: of the grid that is attended to, in one direction.
 
         Returns:
             True where the centre of a cell lies in the box; all False for a word that names nothing, for ``EOS`` and
@@ -234,10 +240,10 @@ class Captions(Task):
         """
         told = list(examples)
         check_sizes(examples=len(told))
-        n_cells = len(told[0].features)
-        right = torch.zeros(len(told), max(len(one.target) for one in told) + 1, n_cells).bool()
+        longest = max(len(one.target) for one in told)
+        right = torch.zeros(len(told), longest + 1, cells**2, dtype=torch.bool)
         for row, one in enumerate(told):
-            inside = torch.from_numpy(cells_inside(one.boxes, round(n_cells**0.5)))
+            inside = torch.from_numpy(cells_inside(one.boxes, cells))
             for place, thing in enumerate(one.alignment):
                 if thing is not None:
                     right[row, place] = inside[thing]

@@ -138,6 +138,8 @@ def test_the_truth_are_cells_in_the_box_of_what_a_word_names(language):
                 y, x = 4 * (cell // 10) + 2, 4 * (cell % 10) + 2
                 x0, y0, x1, y1 = (0, 0, 0, 0) if thing is None else one.boxes[thing]
                 assert truth[row, place, cell].item() == (x0 <= x < x1 and y0 <= y < y1)
+    finer = task.truth(task.train, cells=20)
+    assert finer.shape == (*truth.shape[:2], 400) and torch.equal(finer.any(-1), truth.any(-1))
 
 
 def test_the_middle_of_a_thing_are_cells_in_it():
