@@ -1,10 +1,10 @@
 """Chapter 15: a captioner says what is in a scene of emoji, and where it looks is known to be right or wrong."""
 
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from book.experiments.captioning_measures import looks, score
 from book.experiments.measuring import averaged
@@ -19,10 +19,13 @@ from minattn.schedules import OneCycle
 from minattn.tasks import scenes as drawn
 from minattn.tasks.captions import Captioned, Captions, captioned, captions
 from minattn.tasks.emoji import TRAINED, UNSEEN, VALIDATION
+from minattn.tasks.scenes import Scenes
 from minattn.training import seeded
 
 STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 900, 64, 4e-3, 1e-3
 N_TRAIN, N_VALIDATION, N_HELD_OUT, N_OTHER = 8000, 500, 1000, 500
+N_FOUR = 2000
+"""Scenes of one to four things; one in eight has four."""
 TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
 """Of scenes: every choice was made on those of the second, and those of the third were looked at once."""
 
@@ -49,26 +52,36 @@ def own_stem(
     return pretrain(designers, seed=seed, **how).stem.eval().requires_grad_(False)
 
 
+@lru_cache(maxsize=8)
+def read(
+    stem: Stem, number: int, designers: tuple[str, ...], seed: int, **how: Any
+) -> tuple[Scenes, Tensor]:
+    """Draw scenes and read them."""
+    found = drawn.scenes(number, designers, seed=seed, **how)
+    return found, features(stem, torch.from_numpy(found.pictures))
+
+
 def pictured(
-    stem: Stem, number: int, designers: Sequence[str], seed: int, language: str = "en", **how: Any
+    stem: Stem,
+    number: int,
+    designers: tuple[str, ...],
+    seed: int,
+    language: str = "en",
+    **how: Any,
 ) -> tuple[Captioned, ...]:
     """Draw scenes, read them and caption them."""
-    found = drawn.scenes(number, designers, seed=seed, **how)
-    return captioned(found, features(stem, torch.from_numpy(found.pictures)), language)
+    return captioned(*read(stem, number, designers, seed, **how), language)
 
 
-@cache
 def make_task(
     stem: Stem, language: str = "en", designers: tuple[str, ...] = TRAINED, **how: Any
 ) -> Captions:
     """Draw the three parts."""
-    parts = (
-        (N_TRAIN, TRAIN_SEED),
-        (N_VALIDATION, VALIDATION_SEED),
-        (N_HELD_OUT, TEST_SEED),
-    )
-    found = [pictured(stem, n, designers, seed, language, **how) for n, seed in parts]
-    return captions(*found, language)
+    sizes = {TRAIN_SEED: N_TRAIN, VALIDATION_SEED: N_VALIDATION, TEST_SEED: N_HELD_OUT}
+    parts = [
+        pictured(stem, number, designers, seed, language, **how) for seed, number in sizes.items()
+    ]
+    return captions(*parts, language)
 
 
 def make_model(task: Captions, seed: int, kind: str = "attention") -> Captioner:
@@ -92,12 +105,12 @@ def recipe(seed: int, steps: int = STEPS) -> Recipe:
 
 def others(stem: Stem, language: str = "en") -> dict[str, tuple[Captioned, ...]]:
     """Draw scenes unlike those of the training: of designers never seen, on other grounds, of one thing more."""
-    four = pictured(stem, 3 * N_OTHER, TRAINED, 8, language, largest=4)
+    four = pictured(stem, N_FOUR, TRAINED, 8, language, largest=4)
     return {
         "fxemoji": pictured(stem, N_OTHER, VALIDATION, 5, language),
         "twemoji": pictured(stem, N_OTHER, UNSEEN, 6, language),
         "gradient": pictured(stem, N_OTHER, TRAINED, 7, language, background="gradient"),
-        "four things": tuple(one for one in four if one.length == 4)[:N_OTHER],
+        "four things": tuple(one for one in four if one.length == 4),
     }
 
 

@@ -26,6 +26,7 @@ import minattn.tasks.facts
 import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
+import minattn.tasks.scenes
 import minattn.tasks.spoken_numbers
 import minattn.tasks.two_notations
 import minattn.training
@@ -42,6 +43,8 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
+SCENES = 25
+"""Of so many scenes one is drawn."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -150,6 +153,7 @@ def _stand_ins() -> dict[Any, Any]:
     found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
+    found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -224,6 +228,14 @@ def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
     def few(n: int, *arguments: Any, **named: Any) -> Any:
         whole_task = n > 1000
         return draw(n, *arguments, **named)[: n if whole_task else N_SPOKEN["held_out"]]
+
+    return few
+
+
+def _few_scenes(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(number: int, *arguments: Any, **named: Any) -> Any:
+        return draw(-(-number // SCENES), *arguments, **named)
 
     return few
 
