@@ -1,5 +1,7 @@
 """A captioner: chapter 2's decoder on a picture, whose memory is a grid of cells (chapter 15)."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
@@ -191,7 +193,11 @@ def steered(
     state = model.start(memory)
     logits = []
     for token, there in zip(target_in.unbind(1), weights.unbind(1), strict=True):
-        with attending(model, lambda attend, there=there: looking(there)):
+        with attending(model, partial(_instead, there)):
             logits.append(model.step(token, state, memory)[0])
         state = model.step(token, state, memory)[1]
     return torch.stack(logits, dim=1)
+
+
+def _instead(weights: Tensor, attend: Attend) -> Attend:
+    return looking(weights)

@@ -79,6 +79,7 @@ def _before(
             return ("和",)
         where = ("，", "下面") if below else ("上面",) if two_rows else ("图里",)
         return (*where, "有")
+    leads: tuple[str, ...]
     if language == "de":
         article = "eine" if GENDERS[which] == "f" else "ein"
         leads = (",", "darunter") if below else (",", "rechts", "davon")
@@ -191,7 +192,7 @@ def middle(
         cells: of a grid, in one direction.
         reach: how many pixels to the left or right, and up or down.
 
-    >>> near = middle(np.array([0.0, 8.0, 13.0, 24.0])).reshape(10, 10)
+    >>> near = middle(np.array([0.0, 8.0, 14.0, 24.0])).reshape(10, 10)
     >>> np.argwhere(near).tolist()  # row, column
     [[3, 1], [3, 2], [4, 1], [4, 2]]
     """
