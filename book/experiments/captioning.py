@@ -22,7 +22,7 @@ from minattn.tasks.emoji import TRAINED, UNSEEN, VALIDATION
 from minattn.tasks.scenes import Scenes
 from minattn.training import seeded
 
-STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 900, 64, 4e-3, 1e-3
+STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 900, 64, 8e-3, 0.1
 N_TRAIN, N_VALIDATION, N_HELD_OUT, N_OTHER = 8000, 500, 1000, 500
 N_FOUR = 2000
 """Scenes of one to four things; one in eight has four."""
