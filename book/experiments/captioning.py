@@ -1,10 +1,9 @@
 """Chapter 15: a captioner says what is in a scene of emoji, and where it looks is known to be right or wrong."""
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from book.experiments.captioning_measures import looks, score
 from book.experiments.measuring import averaged
@@ -19,10 +18,9 @@ from minattn.schedules import OneCycle
 from minattn.tasks import scenes as drawn
 from minattn.tasks.captions import Captioned, Captions, captioned, captions
 from minattn.tasks.emoji import TRAINED, UNSEEN, VALIDATION
-from minattn.tasks.scenes import Scenes
 from minattn.training import seeded
 
-STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 900, 64, 8e-3, 0.1
+STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 1000, 64, 6e-3, 0.05
 N_TRAIN, N_VALIDATION, N_HELD_OUT, N_OTHER = 8000, 500, 1000, 500
 N_FOUR = 2000
 """Scenes of one to four things; one in eight has four."""
@@ -43,22 +41,12 @@ def stored_stem() -> Stem:
     return model.stem.eval().requires_grad_(False)
 
 
-@cache
 def own_stem(
     seed: int, designers: tuple[str, ...] = TRAINED, background: str = "white", nothing: float = 0.2
 ) -> Stem:
     """Train another stem."""
     how: dict[str, Any] = {"background": background, "nothing": nothing}
     return pretrain(designers, seed=seed, **how).stem.eval().requires_grad_(False)
-
-
-@lru_cache(maxsize=8)
-def read(
-    stem: Stem, number: int, designers: tuple[str, ...], seed: int, **how: Any
-) -> tuple[Scenes, Tensor]:
-    """Draw scenes and read them."""
-    found = drawn.scenes(number, designers, seed=seed, **how)
-    return found, features(stem, torch.from_numpy(found.pictures))
 
 
 def pictured(
@@ -70,7 +58,8 @@ def pictured(
     **how: Any,
 ) -> tuple[Captioned, ...]:
     """Draw scenes, read them and caption them."""
-    return captioned(*read(stem, number, designers, seed, **how), language)
+    found = drawn.scenes(number, designers, seed=seed, **how)
+    return captioned(found, features(stem, torch.from_numpy(found.pictures)), language)
 
 
 def make_task(
