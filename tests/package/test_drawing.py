@@ -38,6 +38,7 @@ NAMED = {
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
     "pointer_generator": drawings.pointer_generator,
     "listener": drawings.listener,
+    "captioner": drawings.captioner,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -54,6 +55,7 @@ PARTS = {
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
     "text_to_text": ["biases", "encoder", "decoder"],
+    "captioner": ["cells", "looking", "words"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
