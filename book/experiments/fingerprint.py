@@ -43,7 +43,8 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
-SCENES_FOR_ONE = 50
+SCENES_FOR_ONE = {"rows": 25, "free": 50}
+"""Of so many scenes one is drawn; those of captions stand in rows."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -152,7 +153,7 @@ def _stand_ins() -> dict[Any, Any]:
     found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
-    found[minattn.tasks.scenes.scenes] = cache(_few_scenes(minattn.tasks.scenes.scenes))
+    found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -233,8 +234,9 @@ def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 def _few_scenes(draw: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(draw)
-    def few(number: int, *arguments: Any, **named: Any) -> Any:
-        return draw(-(-number // SCENES_FOR_ONE), *arguments, **named)
+    def few(number: int, *arguments: Any, layout: str = "rows", **named: Any) -> Any:
+        few_of_them = -(-number // SCENES_FOR_ONE[layout])
+        return draw(few_of_them, *arguments, layout=layout, **named)
 
     return few
 

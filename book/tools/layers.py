@@ -9,14 +9,6 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "tasks.emoji": 15,
-    "tasks.scenes": 15,
-    "tasks.digits": 15,
-    "pictures.patches": 15,
-    "pictures.vit": 15,
-    "pictures.boxes": 16,
-    "pictures.queries": 16,
-    "pictures.segments": 16,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""

@@ -4,6 +4,7 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 """
 
 from minattn.drawings.blocks import pre_and_post, transformer
+from minattn.drawings.captions import captioner
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
 from minattn.drawings.language import decoder_alone, text_to_text
@@ -24,6 +25,7 @@ __all__ = [
     "beams",
     "before_and_after",
     "both_sides",
+    "captioner",
     "decoder_alone",
     "encoder_decoder",
     "greedy_frames",

@@ -39,6 +39,7 @@ NAMED = {
     "pointer_generator": drawings.pointer_generator,
     "listener": drawings.listener,
     "object_queries": drawings.object_queries,
+    "captioner": drawings.captioner,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -56,6 +57,7 @@ PARTS = {
     "decoder_alone": ["keys", "query", "guess"],
     "text_to_text": ["biases", "encoder", "decoder"],
     "object_queries": ["queries", "picture", "answers", "matching"],
+    "captioner": ["cells", "looking", "words"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
