@@ -34,11 +34,16 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 @cache
-def stored_stem() -> Stem:
-    """Return the stem of the book."""
+def stored_classifier() -> CropClassifier:
+    """Return the stem of the book with its readout."""
     model = CropClassifier(Stem())
     load_model(stored_model("stem"), model)
-    return model.stem.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False)
+
+
+def stored_stem() -> Stem:
+    """Return the stem of the book."""
+    return stored_classifier().stem
 
 
 def own_stem(

@@ -39,9 +39,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "Chinese": {"language": "zh"},
     "one designer": {"stem": "one designer", "designers": ONE},
     "gradient": {"stem": "gradient", "background": "gradient"},
-    "another stem": {"stem": "another"},
     "no crops of nothing": {"stem": "no nothing"},
-    "stem not trained": {"stem": "not trained"},
     "from scratch": {"kind": "from scratch"},
 }
 
@@ -130,14 +128,10 @@ def of_pixels(task: Captions) -> Captions:
 
 
 def stem_of(name: str, seed: int) -> Stem:
-    """Return a frozen stem: the stored one, or one of another making."""
+    """Return a frozen stem: the stored one, or one trained in another way."""
     if name == "stored":
         return stored_stem()
-    if name == "not trained":
-        with seeded(seed):
-            return Stem().eval().requires_grad_(False)
     how: dict[str, dict[str, Any]] = {
-        "another": {},
         "one designer": {"designers": ONE},
         "gradient": {"background": "gradient"},
         "no nothing": {"nothing": 0.0},

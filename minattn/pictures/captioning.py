@@ -166,7 +166,7 @@ def looking(weights: Float[Tensor, "batch keys"]) -> Attend:
 @torch.no_grad()
 def steered(
     model: Translator,
-    source: Float[Tensor, "batch source d_source"],
+    source: Shaped[Tensor, "batch source *features"],
     target_in: Int[Tensor, "batch target"],
     weights: Float[Tensor, "batch target source"],
 ) -> Float[Tensor, "batch target vocab"]:

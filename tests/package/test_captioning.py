@@ -3,9 +3,11 @@ import torch
 
 from minattn.alignment import attention_weights, uniform_attention
 from minattn.decoding import beam_search, log_probability, sample
+from minattn.dot_product import attend as scaled_dot_product
 from minattn.pictures.captioning import Captioner, CellMemory, looking, steered
 from minattn.recipe import Recipe, train
 from minattn.recording import attending, recording
+from minattn.recurrent import RecurrentTranslator
 from minattn.tasks.captions import captioned, captions
 from minattn.tasks.emoji import TRAINED
 from minattn.tasks.scenes import scenes
@@ -136,6 +138,22 @@ def test_steering_one_step_is_forcing_its_weights_alone():
         context = (weights[:, t, None] @ memory.states)[:, 0]
         said = model.step(TARGET[:, t], state, memory)[1][2]
         expected = model.out_proj(context) + model.words_proj(said)
+        torch.testing.assert_close(found[:, t], expected, **ROUNDING)
+
+
+def test_before_a_step_is_steered_the_model_looks_where_it_likes():
+    """In a model whose state, which has read what was seen, has a say."""
+    model = built(lambda: RecurrentTranslator(9, V, d_model=D, attend=scaled_dot_product)).eval()
+    source = torch.randint(3, 9, (B, 5), generator=torch.Generator().manual_seed(3))
+    weights = normal(B, T, 5, seed=5).softmax(-1)
+    found = steered(model, source, TARGET, weights)
+    memory = model.encode(source)
+    for t in range(T):
+        state = model.start(memory)
+        for token in TARGET[:, :t].unbind(1):
+            state = model.step(token, state, memory)[1]
+        with attending(model, lambda attend, there=weights[:, t]: looking(there)):
+            expected = model.step(TARGET[:, t], state, memory)[0]
         torch.testing.assert_close(found[:, t], expected, **ROUNDING)
 
 
