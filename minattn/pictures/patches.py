@@ -48,6 +48,16 @@ def channels_first(
     return pictures.movedim(-1, 1).to(torch.get_default_dtype()) / 255 - 0.5
 
 
+def check_channels(planes: Float[Tensor, "batch channels height width"], expected: int) -> None:
+    """Reject pictures of another number of colours.
+
+    Raises:
+        ValueError: if they have another one.
+    """
+    if planes.shape[1] != expected:
+        raise ValueError(f"pictures must have {expected} channels, got {planes.shape[1]}")
+
+
 class Patches(nn.Module):
     r"""Cut pictures into square patches, and make each a token: row after row, from the upper left.
 
@@ -86,7 +96,7 @@ class Patches(nn.Module):
             TypeError: if the pictures are no tensor of bytes.
         """
         planes = channels_first(pictures)
-        _check_channels(planes, self.project)
+        check_channels(planes, self.project.in_channels)
         if planes.shape[2] % self.side or planes.shape[3] % self.side:
             raise ValueError(
                 f"height and width must be multiples of side {self.side}, got {tuple(planes.shape[2:])}"
@@ -183,7 +193,7 @@ class Stem(nn.Module):
             TypeError: if they are no tensor of bytes.
         """
         planes = channels_first(pictures)
-        _check_channels(planes, self.convolutions[0])
+        check_channels(planes, 3)
         if min(planes.shape[2:]) + 2 * outside < FIELD:
             raise ValueError(
                 f"a cell sees {FIELD} pixels, got pictures of {tuple(planes.shape[2:])}"
@@ -298,9 +308,3 @@ def features(
 
 def _tokens(planes: Float[Tensor, "batch d height width"]) -> Float[Tensor, "batch height*width d"]:
     return planes.flatten(2).mT
-
-
-def _check_channels(planes: Tensor, convolution: nn.Module) -> None:
-    expected = convolution.in_channels
-    if planes.shape[1] != expected:
-        raise ValueError(f"pictures must have {expected} channels, got {planes.shape[1]}")
