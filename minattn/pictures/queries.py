@@ -248,7 +248,8 @@ def set_loss(
         ValueError: if shapes do not fit, a class is none that the model knows, or there are too few queries.
 
     References:
-        Carion et al. 2020, arXiv:2005.12872, equation 2; there another loss of the boxes is added, and "nothing" counts 0.1.
+        Carion et al. 2020, arXiv:2005.12872, equation 2; there another loss of the boxes is added, and
+        "nothing" counts 0.1.
 
     >>> boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]])
     >>> sure = torch.tensor([[[0.0, 0.0, 99.0], [0.0, 99.0, 0.0]]])  # nothing; class 1
