@@ -90,7 +90,7 @@ def match(
 
     References:
         Kuhn 1955, doi:10.1002/nav.3800020109 (the Hungarian method); Carion et al. 2020 (DETR), arXiv:2005.12872,
-        section 3.1.
+        equation 1.
 
     >>> cost = torch.tensor([[[1.0, 2.0], [2.0, 9.0], [5.0, 5.0]]])  # three queries, two things
     >>> match(cost, torch.tensor([[True, True]]))  # not 1.0 + 5.0, but 2.0 + 2.0
@@ -176,7 +176,7 @@ def average_precision(
         ValueError: if shapes do not fit, there is nothing to find, or more finds are right than there are things.
 
     References:
-        Everingham et al. 2015, doi:10.1007/s11263-014-0733-5 (Pascal VOC), section 4.2.
+        Everingham et al. 2015, doi:10.1007/s11263-014-0733-5 (Pascal VOC).
 
     >>> average_precision(torch.tensor([0.9, 0.8, 0.7]), torch.tensor([True, False, True]), 2)
     0.8333333333333333

@@ -56,6 +56,10 @@ class Things(NamedTuple):
 def things_in(scenes: Scenes, stem: Stem) -> Things:
     """Let a frozen stem look at scenes once, and make tensors of what is known of them.
 
+    Args:
+        scenes: pictures and what is in them.
+        stem: what makes cells of pictures; they are kept in half precision.
+
     >>> from minattn.tasks.scenes import scenes
     >>> found = things_in(scenes(2, ["noto"], seed=1), Stem())
     >>> found.cells.shape, found.boxes.shape, bool((found.boxes <= 1).all())
@@ -72,7 +76,17 @@ def things_in(scenes: Scenes, stem: Stem) -> Things:
 
 
 def draw(things: Things, recipe: Recipe) -> Iterator[Things]:
-    """Draw pictures for every step of a training, each as likely as every other."""
+    """Draw pictures for every step of a training, each as likely as every other.
+
+    Args:
+        things: to draw from.
+        recipe: says how many steps, how many pictures for each, and the seed.
+
+    >>> from minattn.tasks.scenes import scenes
+    >>> known = things_in(scenes(5, ["noto"], seed=1), Stem())
+    >>> [len(batch.cells) for batch in draw(known, Recipe(steps=3, batch_size=2))]
+    [2, 2, 2]
+    """
     rng = torch.Generator().manual_seed(recipe.seed)
     for _ in range(recipe.steps):
         yield things.some(torch.randint(len(things.cells), (recipe.batch_size,), generator=rng))
@@ -185,6 +199,10 @@ def partners(answers: Answers, things: Things) -> Int[Tensor, "batch things"]:
 
     .. math:: \text{cost}_{i,t} = \lambda\, \lVert \hat b_i - b_t \rVert_1 - \hat p_i(c_t)
 
+    Args:
+        answers: of a model; no gradient flows through the choice.
+        things: what is there.
+
     Returns:
         The query of each thing, -1 for padding; see ``minattn.pictures.boxes.match``.
 
@@ -192,8 +210,14 @@ def partners(answers: Answers, things: Things) -> Int[Tensor, "batch things"]:
         ValueError: if shapes do not fit, a class is none that the model knows, or there are too few queries.
 
     References:
-        Carion et al. 2020, arXiv:2005.12872, section 3.1; there another loss of the boxes is added, which
+        Carion et al. 2020, arXiv:2005.12872, equation 1; there another loss of the boxes is added, which
         did not pay here.
+
+    >>> boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]])
+    >>> answers = Answers(torch.zeros(1, 2, 3), boxes, boxes)
+    >>> things = Things(boxes, torch.tensor([[1, -1]]), corners(boxes[:, [1, 0]]), boxes)
+    >>> partners(answers, things)  # the thing lies where the second query says
+    tensor([[ 1, -1]])
     """
     _check_things(answers, things)
     with torch.no_grad():
@@ -222,6 +246,16 @@ def set_loss(
 
     Raises:
         ValueError: if shapes do not fit, a class is none that the model knows, or there are too few queries.
+
+    References:
+        Carion et al. 2020, arXiv:2005.12872, equation 2; there another loss of the boxes is added, and
+        "nothing" counts 0.1.
+
+    >>> boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.1, 0.1]]])
+    >>> sure = torch.tensor([[[0.0, 0.0, 99.0], [0.0, 99.0, 0.0]]])  # nothing; class 1
+    >>> things = Things(boxes, torch.tensor([[1, -1]]), corners(boxes[:, [1, 0]]), boxes)
+    >>> set_loss(Answers(sure, boxes, boxes), things).item() < 1e-6
+    True
     """
     chosen = partners(answers, things) if chosen is None else chosen
     rows, places = things.there.nonzero(as_tuple=True)
@@ -237,7 +271,17 @@ def set_loss(
 
 
 def detections(answers: Answers) -> Detections:
-    """Read from every answer what was found, and whether anything was; boxes are in shares of the picture."""
+    """Read from every answer what was found, and whether anything was.
+
+    Returns:
+        Class and score are those of the likeliest thing; ``said`` where it is likelier than "nothing". Boxes are
+        corners in shares of the picture.
+
+    >>> boxes = torch.tensor([[[0.5, 0.5, 0.2, 0.4]]])
+    >>> found = detections(Answers(torch.tensor([[[0.0, 3.0, 1.0]]]), boxes, boxes))
+    >>> found.classes, found.said, found.boxes
+    (tensor([[1]]), tensor([[True]]), tensor([[[0.4000, 0.3000, 0.6000, 0.7000]]]))
+    """
     likely = answers.classes.softmax(-1)
     scores, classes = likely[..., :-1].max(-1)
     return Detections(classes, scores, corners(answers.boxes), scores > likely[..., -1])
@@ -258,6 +302,11 @@ def truth(
 
     Raises:
         ValueError: if there are other than square grids of cells, or a query is none of those there are.
+
+    >>> cells, boxes = torch.zeros(1, 4, 3), torch.tensor([[[0.0, 0.0, 0.5, 1.0]]])  # the left half
+    >>> truth(Things(cells, torch.tensor([[7]]), boxes, boxes), torch.tensor([[1]]), 2).int()
+    tensor([[[0, 0, 0, 0],
+             [1, 0, 1, 0]]], dtype=torch.int32)
     """
     check_sizes(n_queries=n_queries)
     side = round(things.cells.shape[1] ** 0.5)
