@@ -45,6 +45,6 @@ def object_queries(lit: str | None = None, small: bool = False) -> Drawing:
     with d.part("matching"):
         things = [d.token(68 + 88 * n, 34, word) for n, (word, _) in enumerate(_THINGS)]
         d.text(316, 34, "things", "start")
-        for thing, (_, query) in zip(things, _THINGS, strict=True):
-            d.arrow(thing.at(0.5, 1), answers[query].at(0.5, 0), dotted=True, head=False)
+        for thing, (_, own) in zip(things, _THINGS, strict=True):
+            d.arrow(thing.at(0.5, 1), answers[own].at(0.5, 0), dotted=True, head=False)
     return d
