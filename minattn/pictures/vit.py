@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from minattn.checks import check_sizes
+from minattn.checks import check_sizes, check_whole
 from minattn.pictures.patches import Places, channels_first, check_channels
 from minattn.transformer import TransformerEncoder
 
@@ -17,7 +17,7 @@ class ConvPatches(nn.Module):
         channels: 3 for red, green and blue, 1 for grey.
 
     Raises:
-        ValueError: if a size is below 1.
+        ValueError: if the width is below 2 or there is no channel.
 
     References:
         Xiao et al. 2021, arXiv:2106.14881.
@@ -28,12 +28,13 @@ class ConvPatches(nn.Module):
 
     def __init__(self, d_model: int, channels: int = 3) -> None:
         super().__init__()
-        check_sizes(d_model=d_model, channels=channels)
+        check_whole(2, d_model=d_model)
+        check_sizes(channels=channels)
         self.channels = channels
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, d_model, 3, padding=1),
+            nn.Conv2d(channels, d_model // 2, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(d_model, d_model, 3, stride=2, padding=1),
+            nn.Conv2d(d_model // 2, d_model, 3, stride=2, padding=1),
         )
 
     def forward(
