@@ -7,6 +7,7 @@ from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
 from minattn.drawings.language import decoder_alone, text_to_text
+from minattn.drawings.lookup import queries_meet_keys
 from minattn.drawings.pieces import merging
 from minattn.drawings.pointer import pointer_generator
 from minattn.drawings.recurrent import (
@@ -31,6 +32,7 @@ __all__ = [
     "merging",
     "pointer_generator",
     "pre_and_post",
+    "queries_meet_keys",
     "soft_lookup",
     "text_to_text",
     "training_step",
