@@ -5,11 +5,6 @@ import math
 from torch import Tensor
 
 
-def scaled_softmax(query: Tensor, key: Tensor, scale: float = 1.0, axis: int = -1) -> Tensor:
-    """Return the softmax of the products of queries and keys times a number."""
-    return (query @ key.T * scale).softmax(axis)
-
-
 def root_of_width(x: Tensor, axis: int = -1) -> float:
     """Return the root of the width, or of another size."""
     return math.sqrt(x.shape[axis])
