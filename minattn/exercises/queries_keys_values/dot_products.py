@@ -1,4 +1,4 @@
-"""Dot products and what becomes of them, in parts that can be put together wrongly."""
+"""What several exercises need of queries, keys and values."""
 
 import math
 

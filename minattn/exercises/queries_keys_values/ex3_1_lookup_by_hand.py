@@ -97,10 +97,6 @@ def _shifted(by: int, sharpness: float) -> Answer:
     return answer
 
 
-def _root_too_little(n_letters: int, n_places: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    return _shifted(1, 1.0)(n_letters, n_places, k)
-
-
 def _soft_from(n_places: int) -> Answer:
     """Make an answer that is sharp enough for fewer places, and too soft from so many on."""
     return lambda n_letters, n, k: _shifted(1, 1.0 if n >= n_places else 200.0)(n_letters, n, k)
@@ -170,7 +166,7 @@ EXERCISE = Exercise(
     mistakes=[
         Mistake(
             "too_soft",
-            _root_too_little,
+            _shifted(1, 1.0),
             "The right places get the largest weights, and the others get too much. attend divides your "
             "scores by the root of the width of your queries, and then one score has to win against all "
             "other places together. What can you multiply w_q by?",
