@@ -333,7 +333,7 @@ def test_an_answer_with_nan_in_its_last_place_is_told_so(number):
     def spoiled(result):
         if not result.is_floating_point() or not result.numel():
             return result
-        result = result.detach().clone()
+        result = result.detach().clone(memory_format=torch.contiguous_format)
         result.view(-1)[-1] = torch.nan
         return result
 
