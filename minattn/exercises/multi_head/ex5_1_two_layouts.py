@@ -19,6 +19,7 @@ from minattn.multihead import split_heads
 PARTS, HEADS = "parts first", "heads first"
 
 Three = tuple[Tensor, ...]
+Apart = Callable[[Tensor, int], Three]
 Answer = Callable[[Tensor, int, str], Three]
 
 
@@ -34,10 +35,11 @@ def _parts(fused: Tensor, n_heads: int) -> Three:
 
 def _heads(fused: Tensor, n_heads: int) -> Three:
     """Take apart what has the query, the key and the value of head 0 first; heads end up beside each other."""
-    return tuple(part.flatten(-2) for part in fused.unflatten(-1, (n_heads, 3, -1)).unbind(-2))
+    by_head = fused.view(*fused.shape[:2], n_heads, 3, -1)
+    return tuple(part.flatten(-2) for part in by_head.unbind(-2))
 
 
-def _split_by(cut: Split, when_parts: Split = _parts, when_heads: Split = _heads) -> Answer:
+def _split_by(cut: Split, when_parts: Apart = _parts, when_heads: Apart = _heads) -> Answer:
     """Make an answer that cuts into heads, or takes the three apart, in another way."""
 
     def answer(fused: Tensor, n_heads: int, layout: str) -> Three:
@@ -61,7 +63,7 @@ def _reshaped_behind_the_batch(fused: Tensor, n_heads: int, layout: str) -> Thre
 
 def _three_fastest(fused: Tensor, n_heads: int) -> Three:
     """Take every third feature, as if the three took turns."""
-    return fused.unflatten(-1, (-1, 3)).unbind(-1)
+    return fused.view(*fused.shape[:2], -1, 3).unbind(-1)
 
 
 def _layout_cases() -> list[Case]:
