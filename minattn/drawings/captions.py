@@ -11,7 +11,7 @@ def captioner(lit: str | None = None, small: bool = False) -> Drawing:
         small: draw it small, to say where the reader is.
     """
     alt = (
-        "Below on the left, a picture goes through a frozen stem and becomes a grid of cells, to which their places are "
+        "Below on the left, a picture goes through a frozen stem and becomes a grid of cells, to which places are "
         "added. On the right, the word before, above, goes into two states. The state h t also gets the state and the "
         "context of the step before; it gives the query to attention. The cells give keys and values to attention. "
         "Attention gives the context c t. The state g t has read nothing but words. Context and g t together "

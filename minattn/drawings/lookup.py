@@ -19,7 +19,7 @@ def queries_meet_keys(lit: str | None = None, small: bool = False) -> Drawing:
     )
     d = Drawing(418, 420, alt, lit, small)
     with d.part("queries"):
-        asks = d.matrix(70, 44, 1, 5, "what asks")
+        d.matrix(70, 44, 1, 5, "what asks")
         query = d.matrix(70, 150, 1, 3, "query")
         d.arrow((70, 74), query)
         d.text(78, 106, "W_q", "start")
@@ -31,7 +31,7 @@ def queries_meet_keys(lit: str | None = None, small: bool = False) -> Drawing:
         value = d.matrix(350, 150, 3, 4, "value")
         d.arrow((322, 92), value.at(0.5, 0), [(350, 92)])
         d.text(358, 112, "W_v", "start")
-    offers = d.matrix(296, 44, 3, 5, "what is asked")
+    d.matrix(296, 44, 3, 5, "what is asked")
     with d.part("queries", "keys"):
         compare = d.box(135, 252, "dot products,\nsoftmax", 124)
         weights = d.matrix(135, 334, 1, 3, "weights")

@@ -1,4 +1,4 @@
-"""The drawing of chapter 16: six queries ask the cells of a picture, and a matching tells what each should have said."""
+"""The drawing of chapter 16: six queries ask a picture, and a matching tells what each should have said."""
 
 from minattn.drawing import Drawing
 
