@@ -20,7 +20,7 @@ from minattn.tasks.voices import WORDS
 from minattn.vocabulary import BOS, EOS, Batch, Vocabulary, pad
 
 SEEDS = (0, 1, 2)
-SINGLE, STEPS = 300, 700
+SINGLE, STEPS = 200, 500
 """Steps with single words, then with one to four; without a curriculum all are with one to four."""
 TASK_SEED = 4
 """Of utterances that no choice was made by; the recipe was found on those of seed 0."""
