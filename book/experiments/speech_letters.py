@@ -30,7 +30,6 @@ LONGEST = max(map(len, WORDS)) + 1
 
 ARMS: dict[str, dict[str, Any]] = {
     "attention": {"kind": "attention", "single": 0},
-    "attention, single words first": {"kind": "attention", "single": SINGLE},
     "location": {"kind": "location", "single": 0},
     "location, single words first": {"kind": "location", "single": SINGLE},
 }
