@@ -32,7 +32,7 @@ def _things_in_turn(cost: Tensor) -> list[int]:
     chosen: list[int] = []
     for column in cost.T.tolist():
         free = [query for query in range(len(cost)) if query not in chosen]
-        chosen.append(min(free, key=column.__getitem__))
+        chosen.append(min(free, key=lambda query: column[query]))
     return chosen
 
 
@@ -42,7 +42,7 @@ def _queries_in_turn(cost: Tensor) -> list[int]:
     for query, row in enumerate(cost.tolist()):
         free = [thing for thing in range(len(row)) if thing not in chosen]
         if free:
-            chosen[min(free, key=row.__getitem__)] = query
+            chosen[min(free, key=lambda thing: row[thing])] = query
     return [chosen[thing] for thing in range(cost.shape[1])]
 
 
@@ -72,7 +72,7 @@ def _thing_of_each_query(nothing: Callable[[int], int | None]) -> Answer:
 
 def _things_in_order_of_queries(cost: Tensor) -> list[int]:
     chosen = match(cost)
-    return sorted(range(len(chosen)), key=chosen.__getitem__)
+    return sorted(range(len(chosen)), key=lambda thing: chosen[thing])
 
 
 def _nearest_thing_of_each_query(cost: Tensor) -> list[int]:
