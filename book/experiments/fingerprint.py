@@ -27,6 +27,7 @@ import minattn.tasks.facts
 import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
+import minattn.tasks.scenes
 import minattn.tasks.spoken_numbers
 import minattn.tasks.turned_pictures
 import minattn.tasks.two_notations
@@ -45,6 +46,9 @@ N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
 N_PICTURES = 8
+"""Of the pictures of chapter 18, in each part."""
+SCENES_FOR_ONE = {"rows": 25, "free": 50}
+"""Of so many scenes one is drawn; those of captions stand in rows."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -157,6 +161,7 @@ def _stand_ins() -> dict[Any, Any]:
     found[dotted] = _few_dotted(dotted)
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
+    found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -250,6 +255,15 @@ def _few_dotted(draw: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(draw)
     def few(part: str, n: int, **named: Any) -> Any:
         return draw(part, min(n, N_PICTURES), **named)
+
+    return few
+
+
+def _few_scenes(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(number: int, *arguments: Any, layout: str = "rows", **named: Any) -> Any:
+        few_of_them = -(-number // SCENES_FOR_ONE[layout])
+        return draw(few_of_them, *arguments, layout=layout, **named)
 
     return few
 

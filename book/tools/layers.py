@@ -9,11 +9,6 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "tasks.emoji": 15,
-    "tasks.scenes": 15,
-    "tasks.digits": 15,
-    "pictures.patches": 15,
-    "pictures.vit": 15,
     "tasks.coloured_dots": 18,
     "tasks.turned_pictures": 18,
     "pictures.colouring": 18,
