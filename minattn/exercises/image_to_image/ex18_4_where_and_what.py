@@ -90,9 +90,12 @@ def _what_leaks(answer: Answer, case: Case) -> tuple[str, str]:
     return ("Found by experiment: " + "; ".join(found) + "." if found else ""), ""
 
 
-def _run(answer: Answer, *case: Tensor) -> Tensor:
-    """Run an answer on a copy, as NumPy's or torch's numbers."""
-    return torch.from_numpy(as_array(answer(*(x.clone() for x in case)))).double()
+def _run(answer: Answer, patches: Tensor, *rest: Tensor) -> Tensor:
+    """Run an answer on a copy; it may give numbers of NumPy or of torch."""
+    out = as_array(answer(patches.clone(), *(x.clone() for x in rest)))
+    if out.shape != (*patches.shape[:2], rest[-1].shape[1]):
+        raise ValueError("no experiment is made with a result of another shape")
+    return torch.from_numpy(out).double()
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
