@@ -19,6 +19,7 @@ from minattn.drawings.recurrent import (
     encoder_decoder,
     soft_lookup,
 )
+from minattn.drawings.routing import where_and_what
 from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
 
@@ -45,4 +46,5 @@ __all__ = [
     "text_to_text",
     "training_step",
     "transformer",
+    "where_and_what",
 ]

@@ -44,6 +44,7 @@ NAMED = {
     "listener": drawings.listener,
     "object_queries": drawings.object_queries,
     "captioner": drawings.captioner,
+    "where_and_what": drawings.where_and_what,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -68,6 +69,7 @@ PARTS = {
     "text_to_text": ["biases", "encoder", "decoder"],
     "object_queries": ["queries", "picture", "answers", "matching"],
     "captioner": ["cells", "looking", "words"],
+    "where_and_what": ["where", "what"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
