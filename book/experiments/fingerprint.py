@@ -27,6 +27,7 @@ import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
 import minattn.tasks.spoken_numbers
+import minattn.tasks.stereo
 import minattn.tasks.two_notations
 import minattn.training
 from minattn.tasks.base import Example, Task
@@ -42,6 +43,9 @@ N_SENTENCES = {"train": 500, "held_out": 8}
 N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
+N_PAIRS = 4
+ROWS = slice(96, 108)
+"""Of the scenes of chapter 17; and how many are drawn."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -150,6 +154,10 @@ def _stand_ins() -> dict[Any, Any]:
     found[spoken.utterances] = cache(_few_utterances(spoken.utterances))
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
+    stereo = minattn.tasks.stereo
+    for view in (stereo.motorcycle, stereo.free_pair):
+        found[view] = cache(_few_rows(view))
+    found[stereo.stereo_pairs] = cache(_few_pairs(stereo.stereo_pairs))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -224,6 +232,23 @@ def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
     def few(n: int, *arguments: Any, **named: Any) -> Any:
         whole_task = n > 1000
         return draw(n, *arguments, **named)[: n if whole_task else N_SPOKEN["held_out"]]
+
+    return few
+
+
+def _few_rows(scene: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(scene)
+    def few() -> Any:
+        pair = scene()
+        return type(pair)(*(part[:, ROWS] for part in (pair.left, pair.right, pair.disparity)))
+
+    return few
+
+
+def _few_pairs(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(n: int, height: int = 24, *arguments: Any, **named: Any) -> Any:
+        return draw(min(n, N_PAIRS), min(height, 24), *arguments, **named)
 
     return few
 

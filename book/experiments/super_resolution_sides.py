@@ -1,0 +1,25 @@
+"""Chapter 17: other ways to the missing detail, each trained at least as long as the arm of `super_resolution`."""
+
+from typing import Any
+
+from book.experiments.running import run_all
+from book.experiments.super_resolution import run
+
+SEEDS = (0, 1, 2)
+
+ARMS: dict[str, dict[str, Any]] = {
+    "convolutions": {"kind": "convolutions", "steps": 1200},
+    "beside": {"kind": "beside", "steps": 1200},
+    "blocks, then convolutions": {"kind": "aligned", "steps": 1200},
+    "patches": {"kind": "patches", "steps": 3000},
+    "patches that attend": {"kind": "patches that attend", "steps": 3000},
+}
+
+
+def main() -> None:
+    """Run all arms."""
+    run_all("super_resolution_sides", ARMS, run, SEEDS)
+
+
+if __name__ == "__main__":
+    main()
