@@ -74,9 +74,9 @@ def misled(model: nn.Module, pairs: StereoPairs) -> dict[str, float]:
     right, blurred = pairs.right, blur(pairs.left)
     references = {
         "right": right,
-        "upside down": right.flip(1),
-        "rows moved by 4": right.roll(4, 1),
-        "rows moved by 16": right.roll(16, 1),
+        "upside-down": right.flip(1),
+        "rows+4": right.roll(4, 1),
+        "rows+16": right.roll(16, 1),
         "grey": torch.full_like(right, 0.5),
         "blurred": blur(right),
     }

@@ -25,9 +25,9 @@ class Layer:
 
     photo: Float[np.ndarray, "rows columns"]
     shape: str
-    centre: tuple[float, float]
-    size: tuple[float, float]
-    plane: tuple[float, float, float]
+    centre: tuple[float | int, float | int]
+    size: tuple[float | int, float | int]
+    plane: tuple[float | int, float | int, float | int]
     start: tuple[int, int]
 
     def covers(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
