@@ -74,15 +74,17 @@ def run(seed: int, kind: str = "attention", steps: int = STEPS) -> dict[str, Any
     model = make_model(seed, kind)
     shown = aligned if kind == "aligned" else as_it_is
     losses = teach(model, shown(stereo_pairs(N_TRAIN)), seed, steps)
-    parts = {"validation": validation(), **scenes()}
+    test = scenes()
     found: dict[str, Any] = {
-        **{name: sharpened(model, shown(pairs)) for name, pairs in parts.items()},
-        "losses": [round(loss, 5) for loss in averaged(losses, 25)],
+        name: sharpened(model, shown(pairs))
+        for name, pairs in {"validation": validation(), **test}.items()
     }
     if isinstance(model, StereoUpscaler):
-        found["references"] = {name: misled(model, pairs) for name, pairs in scenes().items()}
-        found["conventions"] = {name: conventions(model, pairs) for name, pairs in scenes().items()}
-        found["further"] = further(model, scenes()["raccoon"])
+        for name, pairs in test.items():
+            found[f"{name} beside"] = misled(model, pairs)
+            found[f"{name} conventions"] = conventions(model, pairs)
+        found["further"] = further(model, test["raccoon"])
+    found["losses"] = [round(loss, 5) for loss in averaged(losses, 25)]
     return found
 
 

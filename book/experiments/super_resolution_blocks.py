@@ -39,7 +39,8 @@ def by_truth(pairs: StereoPairs) -> dict[str, float]:
 
 def run(seed: int) -> dict[str, Any]:
     """Choose block and share on the validation pairs, then score both on the others."""
-    grid = {block: by_blocks(validation(), block, SHARES) for block in BLOCKS}
+    pairs = validation()
+    grid = {block: by_blocks(pairs, block, SHARES) for block in BLOCKS}
     tried = {(b, s): grid[b]["shares"][f"{s:g}"]["all"] for b in BLOCKS for s in SHARES}
     block, share = max(tried, key=tried.__getitem__)
     found: dict[str, Any] = {"block": block, "share": share, "validation": grid}

@@ -1,6 +1,5 @@
 """What the experiments of chapter 17 measure: decibels, where attention looks, and both with what goes wrong."""
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -18,13 +17,11 @@ SHIFTS = (0, 8, 16, 24, 32)
 """By how many columns the right view is moved further than it stood."""
 
 
-@cache
 def scenes() -> dict[str, StereoPairs]:
     """Return the pairs that nothing is trained on or chosen by."""
     return {"motorcycle": motorcycle(), "raccoon": free_pair()}
 
 
-@cache
 def validation() -> StereoPairs:
     """Return pairs from photographs of the validation part, by which everything is chosen."""
     return stereo_pairs(N_VALIDATION, 64, 192, part="validation", seed=1)
