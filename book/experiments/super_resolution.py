@@ -28,7 +28,7 @@ from minattn.schedules import Cosine, WarmUp
 from minattn.tasks.stereo import StereoPairs, stereo_pairs
 from minattn.training import Losses, seeded
 
-D_MODEL, STEPS, BATCH_SIZE, LEARNING_RATE, WARM_UP = 32, 600, 4, 2e-3, 60
+D_MODEL, STEPS, BATCH_SIZE, LEARNING_RATE, WARM_UP = 32, 400, 4, 4e-3, 40
 N_TRAIN = 600
 BLOCK = 17
 """What is best on the validation pairs, see `super_resolution_blocks`."""

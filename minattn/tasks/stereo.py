@@ -112,7 +112,7 @@ class StereoPairs:
 def stereo_pairs(
     n: int,
     height: int = 24,
-    width: int = 128,
+    width: int = 96,
     *,
     part: str = "train",
     seed: int = 0,
