@@ -44,7 +44,7 @@ N_FUNCTIONS = {"train": 200, "validation": 4, "test": 4}
 N_NUMBERS = 20
 N_SUMMARIES = 8
 N_PAIRS = 4
-ROWS = slice(96, 108)
+CUT = slice(96, 120), slice(160)
 """Of the scenes of chapter 17; and how many are drawn."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
@@ -156,7 +156,7 @@ def _stand_ins() -> dict[Any, Any]:
     found[many] = cache(_few_spoken(many))
     stereo = minattn.tasks.stereo
     for view in (stereo.motorcycle, stereo.free_pair):
-        found[view] = cache(_few_rows(view))
+        found[view] = cache(_cut_out(view))
     found[stereo.stereo_pairs] = cache(_few_pairs(stereo.stereo_pairs))
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
@@ -236,11 +236,11 @@ def _few_utterances(draw: Callable[..., Any]) -> Callable[..., Any]:
     return few
 
 
-def _few_rows(scene: Callable[..., Any]) -> Callable[..., Any]:
+def _cut_out(scene: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(scene)
     def few() -> Any:
         pair = scene()
-        return type(pair)(*(part[:, ROWS] for part in (pair.left, pair.right, pair.disparity)))
+        return type(pair)(*(part[:, *CUT] for part in (pair.left, pair.right, pair.disparity)))
 
     return few
 

@@ -9,6 +9,7 @@ from book.experiments.running import run_all
 from book.experiments.super_resolution_measures import (
     conventions,
     further,
+    in_tiles,
     misled,
     scenes,
     sharpened,
@@ -79,6 +80,9 @@ def run(seed: int, kind: str = "attention", steps: int = STEPS) -> dict[str, Any
         name: sharpened(model, shown(pairs))
         for name, pairs in {"validation": validation(), **test}.items()
     }
+    if isinstance(model, PatchUpscaler):
+        for name, pairs in {"validation": validation(), **test}.items():
+            found[f"{name} tiles"] = in_tiles(model, pairs)
     if isinstance(model, StereoUpscaler):
         for name, pairs in test.items():
             found[f"{name} beside"] = misled(model, pairs)

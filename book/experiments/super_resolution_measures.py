@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -66,6 +67,21 @@ def sharpened(model: nn.Module, pairs: StereoPairs) -> dict[str, Any]:
 
 
 @torch.no_grad()
+def in_tiles(model: nn.Module, pairs: StereoPairs) -> dict[str, float]:
+    """Score a model on pieces of the size it was trained on, each by itself; what is over is left out."""
+
+    def tiles(x: Tensor) -> Tensor:
+        return x.unfold(1, 24, 24).unfold(2, 96, 96).flatten(0, 2)
+
+    blurred, inside = tiles(blur(pairs.left)), tiles(counted(pairs))
+    found = model(blurred, tiles(pairs.right))
+    return {
+        "model": psnr(found, tiles(pairs.left), inside),
+        "bicubic": psnr(blurred, tiles(pairs.left), inside),
+    }
+
+
+@torch.no_grad()
 def misled(model: nn.Module, pairs: StereoPairs) -> dict[str, float]:
     """Score what a model makes of a blurred view beside a reference that is wrong."""
     right, blurred = pairs.right, blur(pairs.left)
@@ -107,13 +123,20 @@ def _beyond(model: StereoUpscaler, pairs: StereoPairs, first: int) -> dict[str, 
     return {"all": psnr(found, pairs.left, there), "inside": at.inside.item()}
 
 
-def small_pictures(sharp: Tensor) -> dict[str, Tensor]:
-    """Make a picture small in four ways that are in use."""
+def enlarged_again(sharp: Tensor) -> dict[str, Tensor]:
+    """Make a picture small and large again in six ways that are in use; a model was trained on the first."""
+    small = shrink(sharp)
+    height, width = sharp.shape[1:]
+    half = FACTOR // 2
+    moved = F.pad(sharp, (half, 0, half, 0), mode="replicate")[:, :height, :width]
+    other = F.interpolate(small[:, None], (height, width), mode="bicubic", antialias=True)[:, 0]
     return {
-        "antialiased": shrink(sharp),
-        "not antialiased": shrink(sharp, antialias=False),
-        "every fourth pixel": sharp[:, ::FACTOR, ::FACTOR],
-        "eight bits": (shrink(sharp) * 255).round().clamp(0, 255) / 255,
+        "antialiased": enlarge(small),
+        "eight bits": enlarge((small * 255).round().clamp(0, 255) / 255),
+        "other cubic": other,
+        "not antialiased": enlarge(shrink(sharp, antialias=False)),
+        "half a pixel off": enlarge(shrink(moved)),
+        "every fourth pixel": enlarge(sharp[:, ::FACTOR, ::FACTOR]),
     }
 
 
@@ -124,8 +147,7 @@ def conventions(model: nn.Module, pairs: StereoPairs) -> dict[str, Any]:
     border = torch.zeros_like(inside)
     border[:, FACTOR:-FACTOR, FACTOR:-FACTOR] = True
     found: dict[str, Any] = {}
-    for name, small in small_pictures(pairs.left).items():
-        large = enlarge(small)
+    for name, large in enlarged_again(pairs.left).items():
         for who, picture in (("bicubic", large), ("model", model(large, pairs.right))):
             found.setdefault(name, {})[who] = {
                 "grey": psnr(picture, pairs.left, inside),

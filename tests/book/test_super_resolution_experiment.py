@@ -7,7 +7,7 @@ import torch
 
 from book.experiments import super_resolution, super_resolution_blocks
 from book.experiments import super_resolution_measures as measures
-from minattn.pictures.resampling import blur, enlarge, psnr
+from minattn.pictures.resampling import blur, psnr
 from minattn.pictures.super_resolution import StereoUpscaler
 from minattn.tasks.stereo import StereoPairs, stereo_pairs
 from minattn.training import seeded
@@ -74,6 +74,22 @@ def test_the_same_model_is_scored_alike_by_every_measure(model, pairs):
     assert model.reach == 32
 
 
+def test_tiles_are_pieces_of_the_training_size(model):
+    pairs = stereo_pairs(2, height=52, width=104, seed=1)
+    seen = []
+
+    def watching(blurred, right):
+        seen.append((blurred, right))
+        return blurred
+
+    scores = measures.in_tiles(watching, pairs)
+    assert scores["model"] == scores["bicubic"]
+    ((blurred, right),) = seen
+    assert blurred.shape == (4, 24, 96)
+    assert torch.equal(right[3], pairs.right[1, 24:48, :96])
+    assert torch.equal(blurred[2], blur(pairs.left)[1, :24, :96])
+
+
 def test_television_makes_every_picture_better_by_as_much(model, pairs):
     """219 of 255 levels: 1.32 dB, whatever the picture."""
     for by_who in measures.conventions(model, pairs).values():
@@ -81,12 +97,15 @@ def test_television_makes_every_picture_better_by_as_much(model, pairs):
             assert scores["luma"] - scores["grey"] == pytest.approx(20 * math.log10(255 / 219))
 
 
-def test_every_fourth_pixel_stands_a_pixel_and_a_half_beside_the_middle_of_its_block():
+def test_pictures_are_moved_by_as_much_as_is_said():
+    """Every fourth pixel stands one and a half beside the middle of its block; half a small pixel is two large ones."""
     slope = (torch.arange(64.0) / 64).expand(1, 16, 64)
-    small = measures.small_pictures(slope)
-    off = enlarge(small["every fourth pixel"]) - enlarge(small["antialiased"])
-    assert off[..., 16:-16].mean().item() == pytest.approx(-1.5 / 64, abs=1e-4)
-    assert psnr(small["eight bits"], small["antialiased"]) > 50
+    large = measures.enlarged_again(slope)
+    assert all(picture.shape == slope.shape for picture in large.values())
+    for name, pixels in {"every fourth pixel": 1.5, "half a pixel off": 2, "eight bits": 0}.items():
+        off = (large[name] - large["antialiased"])[..., 16:-16].mean().item()
+        assert off == pytest.approx(-pixels / 64, abs=1e-3)
+    assert psnr(large["eight bits"], large["antialiased"]) > 50
 
 
 def test_aligned_views_show_the_same_thing(pairs):
