@@ -11,8 +11,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "convolutions": {"kind": "convolutions", "steps": 1200},
     "beside": {"kind": "beside", "steps": 1200},
     "blocks, then convolutions": {"kind": "aligned", "steps": 1200},
-    "patches": {"kind": "patches", "steps": 3000},
-    "patches that attend": {"kind": "patches that attend", "steps": 3000},
+    "patches": {"kind": "patches", "steps": 1500},
+    "patches that attend": {"kind": "patches that attend", "steps": 1500},
 }
 
 
