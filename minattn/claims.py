@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from statistics import median
 from typing import Any, SupportsFloat
 
 import numpy as np
@@ -224,15 +225,25 @@ class Results:
         """The seeds that every arm was run with."""
         return list(self.data["made"]["seeds"])
 
-    def runs(self, arm: str) -> list[dict[str, Any]]:
-        """Return the runs of an arm, one per seed.
+    def runs(self, arm: str, *path: str) -> list[Any]:
+        """Return the runs of an arm, one per seed, or a part of each.
+
+        Args:
+            arm: name of the arm.
+            path: of the part, name after name, where measurements lie in measurements.
 
         Raises:
-            ValueError: if there is no such arm.
+            ValueError: if there is no such arm, or no such part.
         """
         if arm not in self.data["arms"]:
             raise ValueError(f"arms are {self.arms}, got {arm!r}")
-        return list(self.data["arms"][arm])
+        found = list(self.data["arms"][arm])
+        for name in path:
+            if not isinstance(found[0], dict) or name not in found[0]:
+                there = sorted(found[0]) if isinstance(found[0], dict) else found[0]
+                raise ValueError(f"{arm} has {there}, got {name!r} of {path}")
+            found = [run[name] for run in found]
+        return found
 
     def values(self, arm: str, measure: str) -> list[float]:
         """Return one measurement of an arm, one value per seed.
@@ -265,6 +276,26 @@ class Results:
         if measure not in by_length:
             raise ValueError(f"measurements of {arm} by length are {by_length}, got {measure!r}")
         return {int(key): [float(run[measure][key]) for run in runs] for key in runs[0][measure]}
+
+
+def ranged(values: Iterable[float | int], digits: int = 2) -> str:
+    """Write the median of some seeds and their range.
+
+    Args:
+        values: one for each seed.
+        digits: after the point.
+
+    Raises:
+        ValueError: if there is no value.
+
+    >>> ranged([0.5, 0.125, 0.25])
+    '0.25 (0.12–0.50)'
+    """
+    seeds = sorted(values)
+    if not seeds:
+        raise ValueError("a range needs at least one value, got none")
+    low, middle, high = (f"{number:.{digits}f}" for number in (seeds[0], median(seeds), seeds[-1]))
+    return f"{middle} ({low}–{high})"
 
 
 def results(name: str, folder: Path | None = None) -> Results:

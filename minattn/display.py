@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -33,6 +34,31 @@ def show(text: str, html: str | None = None, metadata: dict[str, Any] | None = N
 
     data = {"text/plain": text} | ({"text/html": html} if html else {})
     display(data, raw=True, metadata=metadata or {})  # type: ignore[no-untyped-call]
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show a table, whose cells may be Markdown; the first column is aligned to the left, as are all others.
+
+    Args:
+        head: a name for each column.
+        rows: of as many cells.
+
+    Raises:
+        ValueError: if a row has another number of cells, or a column has no name.
+    """
+    lines = [list(head), *map(list, rows)]
+    if not all(lines[0]):
+        raise ValueError(f"every column must have a name, got {lines[0]}")
+    if any(len(line) != len(lines[0]) for line in lines):
+        raise ValueError(f"rows must have {len(lines[0])} cells, got {[len(x) for x in lines[1:]]}")
+    lines.insert(1, [":--"] * len(lines[0]))
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if _shell() is None:
+        print(text)
+        return
+    from IPython.display import display
+
+    display({"text/plain": text, "text/markdown": text}, raw=True)  # type: ignore[no-untyped-call]
 
 
 def show_source(thing: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from cycler import cycler
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -18,6 +19,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#4A2060", "#5C6770")
 """Line colours, told apart also by colour-blind readers; curves differ in marker and dash as well."""
 
 INK = "#22272e"
+_SCENE = 40  # pixels of a scene
 _MARKERS = ("o", "s", "^", "D", "v")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 
@@ -140,6 +142,49 @@ def _map(
         bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
         bar.set_label(label)
         bar.outline.set_visible(False)
+    return ax
+
+
+def picture(
+    pixels: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    boxes: ArrayLike = (),
+    names: Sequence[str] = (),
+    frame: str = "",
+    title: str = "",
+) -> Axes:
+    """Show a picture, or a map over one, with boxes round what is in it.
+
+    Args:
+        pixels: of shape (height, width, 3) or (height, width). Drawn 40 wide and high, as large as a scene.
+        ax: where to draw; a new figure if not given.
+        boxes: x0, y0, x1, y1 of each, in pixels of a scene.
+        names: one for each box, or none.
+        frame: "" for what is true, solid; "white" for that on a dark map; "found" for what a model says, dashed.
+        title: above the picture.
+
+    Raises:
+        ValueError: if there are names, and not one for each box, or the frame is unknown.
+    """
+    frames = {"": ("-", PALETTE[0]), "white": ("-", "white"), "found": ("--", PALETTE[1])}
+    corners = np.asarray(boxes, dtype=float).reshape(-1, 4)
+    if names and len(names) != len(corners):
+        raise ValueError(f"there must be a name for each box, got {len(names)} for {len(corners)}")
+    if frame not in frames:
+        raise ValueError(f"frame must be one of {sorted(frames)}, got {frame!r}")
+    ax = _axes(ax)
+    style, color = frames[frame]
+    ax.imshow(np.asarray(pixels), extent=(0, _SCENE, _SCENE, 0))
+    for number, (x0, y0, x1, y1) in enumerate(corners):
+        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ls=style, ec=color, lw=1.4))
+        if names:
+            below = frame == "found"
+            y, va = (y1 + 0.4, "top") if below else (y0 - 0.4, "bottom")
+            ax.text(x0, y, names[number], size=8, color=color, va=va)
+    ax.set(xticks=[], yticks=[], xlim=(-0.5, _SCENE + 0.5), ylim=(_SCENE + 2, -3))
+    ax.spines[:].set_visible(False)
+    ax.set_title(title)
     return ax
 
 

@@ -26,6 +26,7 @@ import minattn.tasks.facts
 import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
+import minattn.tasks.scenes
 import minattn.tasks.spoken_numbers
 import minattn.tasks.stereo
 import minattn.tasks.two_notations
@@ -46,6 +47,8 @@ N_SUMMARIES = 8
 N_PAIRS = 4
 CUT = slice(96, 120), slice(160)
 """Of the scenes of chapter 17; and how many are drawn."""
+SCENES_FOR_ONE = {"rows": 25, "free": 50}
+"""Of so many scenes one is drawn; those of captions stand in rows."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -158,6 +161,7 @@ def _stand_ins() -> dict[Any, Any]:
     for view in (stereo.motorcycle, stereo.free_pair):
         found[view] = cache(_cut_out(view))
     found[stereo.stereo_pairs] = cache(_few_pairs(stereo.stereo_pairs))
+    found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -249,6 +253,15 @@ def _few_pairs(draw: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(draw)
     def few(n: int, height: int = 24, *arguments: Any, **named: Any) -> Any:
         return draw(min(n, N_PAIRS), min(height, 24), *arguments, **named)
+
+    return few
+
+
+def _few_scenes(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(number: int, *arguments: Any, layout: str = "rows", **named: Any) -> Any:
+        few_of_them = -(-number // SCENES_FOR_ONE[layout])
+        return draw(few_of_them, *arguments, layout=layout, **named)
 
     return few
 

@@ -24,12 +24,19 @@ HARDER, SMOOTH = 120, 9
 
 @torch.no_grad()
 def heard(
-    model: Listener, task: SpokenNumbers, spoken: Iterable[Utterance], points: bool = True
+    model: Listener,
+    task: SpokenNumbers,
+    spoken: Iterable[Utterance],
+    points: bool = True,
+    letters: int = 1,
 ) -> dict[str, float]:
-    """Score the words a model writes, and where it attends when it is given the right words before."""
+    """Score the words a model writes, and where it attends when it is given the right words before.
+
+    A word is as many tokens as there are ``letters`` in the longest, so that all can be spelled.
+    """
     spoken = tuple(spoken)
     longest = max(u.length for u in spoken)
-    found = translate(model, task, spoken, longest + 5)
+    found = translate(model, task, spoken, letters * longest + 5)
     scores = {
         "word error": word_error(found, [u.target for u in spoken]),
         "written": sum(map(len, found)) / sum(u.length for u in spoken),

@@ -15,9 +15,9 @@ from minattn.tasks.spoken_numbers import utterances
 from minattn.translation import translate
 
 BATCH_SIZE, LEARNING_RATE, WARM_UP = 32, 5e-3, 30
-PAIRS, STEPS = 120, 250
+PAIRS, STEPS = 120, 500
 """Steps with two digits, then with three to six."""
-TASK_SEED = 2
+TASK_SEED = 5
 """Of utterances that no choice was made by; the recipe was found on the validation voices of seed 0."""
 N_HUMAN = 200
 
@@ -65,7 +65,7 @@ def run(
     model = make_model(task, seed, kind)
     losses = teach(model, task, seed, pairs, steps)
     points = kind == "attention"
-    trained = utterances(N_HUMAN, (3, 4, 5, 6), seed=99, voices=voices("training"), words=DIGITS)
+    trained = utterances(N_HUMAN, (3, 4, 5, 6), seed=199, voices=voices("training"), words=DIGITS)
     return {
         **heard(model, task, task.held_out, points),
         "trained voices": heard(model, task, trained, points),

@@ -9,11 +9,12 @@ SEEDS = (0, 1, 2)
 
 ARMS: dict[str, dict[str, Any]] = {
     "last state": {"kind": "last"},
+    "mean": {"kind": "mean"},
 }
 
 
 def main() -> None:
-    """Run the arm."""
+    """Run both arms."""
     run_all("speech_voices_sides", ARMS, run, SEEDS)
 
 

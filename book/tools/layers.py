@@ -8,7 +8,9 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING = {"scaling.blockwise": 22}
+WAITING = {
+    "scaling.blockwise": 22,
+}
 """Modules whose chapter is still to come, with its number."""
 
 

@@ -4,11 +4,15 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 """
 
 from minattn.drawings.blocks import pre_and_post, transformer
+from minattn.drawings.captions import captioner
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
+from minattn.drawings.heads import roles_in_a_list, split_and_merge, sum_of_heads
 from minattn.drawings.language import decoder_alone, text_to_text
+from minattn.drawings.lookup import queries_meet_keys
 from minattn.drawings.pieces import merging
 from minattn.drawings.pointer import pointer_generator
+from minattn.drawings.queries import object_queries
 from minattn.drawings.recurrent import (
     alone_and_taught,
     before_and_after,
@@ -23,15 +27,21 @@ __all__ = [
     "beams",
     "before_and_after",
     "both_sides",
+    "captioner",
     "decoder_alone",
     "encoder_decoder",
     "greedy_frames",
     "growing_cache",
     "listener",
     "merging",
+    "object_queries",
     "pointer_generator",
     "pre_and_post",
+    "queries_meet_keys",
+    "roles_in_a_list",
     "soft_lookup",
+    "split_and_merge",
+    "sum_of_heads",
     "text_to_text",
     "training_step",
     "transformer",

@@ -1,1 +1,1 @@
-"""Chapters about pictures."""
+"""Attention over pictures: which part of one is a word, or a thing, about?"""

@@ -6,6 +6,7 @@ import torch
 
 from book.experiments import speech, speech_voices
 from book.experiments.speech_changes import MaskOverFrames, PaddingNormalisedIn
+from book.experiments.speech_letters import LONGEST, Spelled
 from book.experiments.speech_measures import equalised, said, spectrum
 from book.tools import live_listener
 from minattn.speech.listening import Listener
@@ -86,3 +87,22 @@ def test_words_are_said_by_humans_and_counted_by_voice():
     humans = speech_voices.by_human(model, task)
     assert set(humans) == {"june", "armelle"}
     assert humans["june"]["chance"] != humans["armelle"]["chance"]  # other words, other lengths
+
+
+def test_the_letters_of_a_word_are_where_the_word_is():
+    words = spoken_numbers(n_train=3, n_validation=3, n_held_out=7, seed=1)
+    task = Spelled.of(words)
+    batch, truth = task.batch(task.held_out), task.truth(task.held_out)
+    plain = words.batch(words.held_out)
+    assert torch.equal(batch.source, plain.source) and truth.shape[:2] == batch.target_out.shape
+    for u, ids, right, whole in zip(
+        task.held_out, batch.target_out, truth, words.truth(words.held_out), strict=True
+    ):
+        assert tuple(task.words(ids.tolist(), u)) == u.target
+        letters = task.target.decode(ids.tolist())
+        place = 0
+        for letter, row in zip(letters, right, strict=False):
+            place += letter == " "
+            assert torch.equal(row, whole[place] & torch.tensor(letter != " "))
+        assert not right[len(letters) :].any()
+        assert len(letters) + 1 <= LONGEST * u.length + 5

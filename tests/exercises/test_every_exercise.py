@@ -132,7 +132,7 @@ def test_an_unknown_wrong_answer_sees_where_it_fails(number):
         if isinstance(out, torch.nn.Module):
             out.register_forward_hook(lambda layer, given, result: result * 1.37 - 0.11)
             return out
-        return (out[0], out[1][:0]) if isinstance(out[1], list) else (1 - 2 * out[0], out[1])
+        return (out[0], out[1][:0]) if isinstance(out[1], list) else (1 - 2 * out[0], *out[1:])
 
     verdict = judge(exercise, wrong)
     assert verdict.kind == "wrong" and verdict.mistake is None, verdict.message
@@ -333,7 +333,7 @@ def test_an_answer_with_nan_in_its_last_place_is_told_so(number):
     def spoiled(result):
         if not result.is_floating_point() or not result.numel():
             return result
-        result = result.detach().clone()
+        result = result.detach().clone(memory_format=torch.contiguous_format)
         result.view(-1)[-1] = torch.nan
         return result
 

@@ -9,24 +9,25 @@ from minattn.exercises.telling import source_of
 TITLE = "A wrong attempt, and what the checker says"
 
 
-def heads_in_order(x, n_heads):
-    batch, seq, d_model = x.shape
-    return x.view(batch, n_heads, seq, d_model // n_heads)
+def in_their_order(fused, n_heads, layout):
+    batch, seq, width = fused.shape
+    return tuple(fused.view(3, batch, n_heads, seq, width // 3 // n_heads))
 
 
 def test_a_known_mistake_is_shown_with_its_code_and_its_verdict(capsys):
-    wrong_attempt("5.1", "bare_view")
+    wrong_attempt("5.1", "bare_reshape")
     shown = capsys.readouterr().out
-    assert shown.startswith(f"{TITLE}:\ndef split(x: Tensor, n_heads: int) -> Tensor:\n    batch,")
-    check("5.1", heads_in_order)
-    assert shown.endswith(f"n_heads)\n{capsys.readouterr().out}")
+    first = "def split(fused: Tensor, n_heads: int, layout: str) -> tuple[Tensor, ...]:"
+    assert shown.startswith(f"{TITLE}:\n{first}\n    batch,")
+    check("5.1", in_their_order)
+    assert shown.endswith(f"three[2]\n{capsys.readouterr().out}")
 
 
 def test_in_a_notebook_the_verdict_is_the_html_of_check(notebook):
-    check("5.1", heads_in_order)
+    check("5.1", in_their_order)
     (of_check,) = notebook.outputs
     notebook.outputs.clear()
-    wrong_attempt("5.1", "bare_view")
+    wrong_attempt("5.1", "bare_reshape")
     title, code, verdict = notebook.outputs
     assert TITLE in title["data"]["text/html"]
     assert '<span class="nf">split</span>' in code["data"]["text/html"]
@@ -34,27 +35,30 @@ def test_in_a_notebook_the_verdict_is_the_html_of_check(notebook):
 
 
 def test_an_answer_of_the_cell_is_judged_and_not_shown_again(capsys):
-    wrong_attempt("5.1", "bare_view", answer=heads_in_order)
+    wrong_attempt("5.1", "bare_reshape", answer=in_their_order)
     shown = capsys.readouterr().out
     assert shown.startswith(f"{TITLE}:\n✗ Exercise 5.1: ") and "def" not in shown
 
 
 @pytest.mark.parametrize(
     ("answer", "got"),
-    [(heads_in_order, "mistake bare_view: The shape"), (EXERCISES["5.1"].solution, "correct: ")],
+    [
+        (in_their_order, "mistake bare_reshape: The shapes"),
+        (EXERCISES["5.1"].solution, "correct: "),
+    ],
 )
 def test_an_answer_that_makes_another_mistake_is_not_shown(answer, got, capsys):
-    with pytest.raises(AssertionError, match=f"must be mistake interleaved, got {got}"):
-        wrong_attempt("5.1", "interleaved", answer=answer)
+    with pytest.raises(AssertionError, match=f"must be mistake layouts_exchanged, got {got}"):
+        wrong_attempt("5.1", "layouts_exchanged", answer=answer)
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.rejects
 def test_an_unknown_exercise_or_mistake_is_rejected():
     with pytest.raises(ValueError, match=r"exercises are 0\.1, .*got '9\.9'"):
-        wrong_attempt("9.9", "bare_view")
-    with pytest.raises(ValueError, match=r"exercise 5\.1 are bare_view, .*got 'bare_views'"):
-        wrong_attempt("5.1", "bare_views")
+        wrong_attempt("9.9", "bare_reshape")
+    with pytest.raises(ValueError, match=r"exercise 5\.1 are bare_reshape, .*got 'bare_reshapes'"):
+        wrong_attempt("5.1", "bare_reshapes")
 
 
 @pytest.mark.rejects

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minattn import claims
-from minattn.claims import Results, checks, claim, results
+from minattn.claims import Results, checks, claim, ranged, results
 
 DATA = {
     "made": {"seeds": [0, 1, 2]},
@@ -253,6 +253,7 @@ def test_results_are_read_by_arm_measure_and_length():
     assert found.arms == ["fixed", "additive"]
     assert found.seeds == [0, 1, 2]
     assert found.runs("fixed") == DATA["arms"]["fixed"]
+    assert found.runs("fixed", "accuracy", "12") == [0.0, 0.25, 0.5]
     assert found.values("fixed", "loss") == [0.5, 1.5, 2.5]
     assert found.values("fixed", "accuracy 12") == [0.0, 0.25, 0.5]
     assert found.curve("fixed", "accuracy") == {3: [0.75] * 3, 12: [0.0, 0.25, 0.5]}
@@ -284,6 +285,24 @@ def test_an_arm_that_there_is_not_is_named(read):
     arguments = () if read is Results.runs else ("accuracy",)
     with pytest.raises(ValueError, match=r"arms are \['fixed', 'additive'\], got 'hard'"):
         read(Results(DATA), "hard", *arguments)
+
+
+@pytest.mark.rejects
+@pytest.mark.parametrize("path", [("speed",), ("accuracy", "7"), ("loss", "3")])
+def test_a_part_of_a_run_that_there_is_not_is_named(path):
+    with pytest.raises(ValueError, match=f"fixed has .*, got '{path[-1]}' of "):
+        Results(DATA).runs("fixed", *path)
+
+
+def test_a_range_is_the_median_of_the_seeds_between_the_lowest_and_the_highest():
+    assert ranged([0.9, 0.1, 0.25]) == "0.25 (0.10–0.90)"
+    assert ranged((number for number in (3, 1)), digits=0) == "2 (1–3)"
+
+
+@pytest.mark.rejects
+def test_a_range_of_nothing_is_rejected():
+    with pytest.raises(ValueError, match="at least one value, got none"):
+        ranged([])
 
 
 @pytest.mark.rejects

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from minattn import recurrent, translation
-from minattn.display import Progress, show, show_source
+from minattn.display import Progress, show, show_source, show_table
 
 
 class Terminal(io.StringIO):
@@ -69,6 +69,27 @@ def test_in_a_notebook_text_html_and_metadata_are_kept(notebook):
 def test_in_a_notebook_a_text_alone_stays_a_text(notebook):
     show("only text")
     assert notebook.outputs[0]["data"] == {"text/plain": "only text"}
+
+
+def test_a_table_is_markdown_in_a_notebook_and_text_elsewhere(notebook, capsys):
+    show_table(["model", "right"], [["ours", "0.9"], ["theirs", "0.8"]])
+    (output,) = notebook.outputs
+    lines = ["| model | right |", "| :-- | :-- |", "| ours | 0.9 |", "| theirs | 0.8 |"]
+    assert output["data"] == dict.fromkeys(("text/plain", "text/markdown"), "\n".join(lines))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_table_is_printed_in_a_terminal(capsys):
+    show_table(["model"], [["ours"]])
+    assert capsys.readouterr().out == "| model |\n| :-- |\n| ours |\n"
+
+
+@pytest.mark.rejects
+def test_a_table_rejects():
+    with pytest.raises(ValueError, match=r"every column must have a name, got \['', 'right'\]"):
+        show_table(["", "right"], [])
+    with pytest.raises(ValueError, match=r"rows must have 2 cells, got \[2, 1\]"):
+        show_table(["model", "right"], [["a", "b"], ["c"]])
 
 
 # Source code

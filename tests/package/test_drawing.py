@@ -26,6 +26,10 @@ NAMED = {
     "before_and_after": drawings.before_and_after,
     "alone_and_taught": drawings.alone_and_taught,
     "soft_lookup": drawings.soft_lookup,
+    "queries_meet_keys": drawings.queries_meet_keys,
+    "split_and_merge": drawings.split_and_merge,
+    "sum_of_heads": drawings.sum_of_heads,
+    "roles_in_a_list": drawings.roles_in_a_list,
     "transformer": drawings.transformer,
     "pre_and_post": drawings.pre_and_post,
     "growing_cache": drawings.growing_cache,
@@ -38,12 +42,20 @@ NAMED = {
     "both_sides": lambda **how: drawings.both_sides(NOTATIONS, 2, **how),
     "pointer_generator": drawings.pointer_generator,
     "listener": drawings.listener,
+    "object_queries": drawings.object_queries,
+    "captioner": drawings.captioner,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
     "before_and_after": ["before the step", "after the step"],
     "alone_and_taught": ["teacher forcing", "writing alone"],
     "soft_lookup": ["scores", "weights", "output"],
+    "queries_meet_keys": ["queries", "keys", "values"],
+    "split_and_merge": ["split", "attend", "merge"],
+    "sum_of_heads": ["one product", "a sum of four"],
+    "roles_in_a_list": [
+        *("previous letter", "same letter", "after the same letter", "first letter"),
+    ],
     "pre_and_post": ["pre-norm", "post-norm"],
     "growing_cache": ["query", "new rows", "kept rows"],
     "beams": ["kept", "dropped", "finished"],
@@ -54,6 +66,8 @@ PARTS = {
     "training_step": ["forward", "loss", "backward", "clipping", "optimizer", "schedule"],
     "decoder_alone": ["keys", "query", "guess"],
     "text_to_text": ["biases", "encoder", "decoder"],
+    "object_queries": ["queries", "picture", "answers", "matching"],
+    "captioner": ["cells", "looking", "words"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
@@ -237,6 +251,32 @@ def test_only_taught_and_after_the_step_one_call_fills_all():
 def test_matrices_are_to_scale():
     shapes = {(box.height / 13, box.width / 13) for box in rectangles(drawings.soft_lookup())}
     assert {(2, 3), (5, 3), (2, 5), (5, 4), (2, 4)} <= shapes
+
+
+def cells(drawing, cell=6):
+    """The shapes of what is drawn to scale, in rows and columns."""
+    shapes = ((box.height / cell, box.width / cell) for box in rectangles(drawing))
+    return [shape for shape in shapes if all(n == round(n) for n in shape) and shape[0] < 6]
+
+
+def test_four_heads_are_as_wide_as_what_was_cut():
+    assert cells(drawings.split_and_merge()) == [(5, 16), *[(5, 4)] * 8, (5, 16)]
+    into = [tip for tip in tips(drawings.split_and_merge()) if tip[1] == 285]
+    assert sorted(x for x, _ in into) == [173.5, 197.5, 221.5, 245.5]  # a quarter for each
+
+
+def test_the_output_projection_is_a_product_and_a_sum_of_four():
+    found, band, output = (5, 4), (4, 16), (5, 16)
+    once = [*[found] * 4, *[band] * 4, output]
+    assert cells(drawings.sum_of_heads()) == [*once, *[found, band, output] * 4, output]
+
+
+def test_the_roles_are_where_the_experiment_has_them():
+    drawing = drawings.roles_in_a_list()
+    tokens = [box.at(0.5, 0)[0] for box in rectangles(drawing)]
+    place, length = 7, 4
+    wanted = [place - 1, place - length, place - length + 1, 1]
+    assert [tokens.index(pytest.approx(x, abs=0.11)) for x, _ in tips(drawing)] == wanted
 
 
 def test_the_transformer_has_the_parts_of_the_package_s():

@@ -37,6 +37,9 @@ DRAWINGS = {
     "weights_map": lambda ax: plots.weights_map(WEIGHTS, QUERIES, KEYS, ax),
     "scores_map": lambda ax: plots.scores_map(SCORES, QUERIES, KEYS, ax),
     "numbers": lambda ax: plots.numbers(SCORES, QUERIES, KEYS, ax),
+    "picture": lambda ax: plots.picture(
+        np.ones((40, 40, 3)), ax, boxes=[[1, 2, 9, 7]], names=["cat"]
+    ),
     "curves": lambda ax: plots.curves({"fixed": {3: 0.9, 12: 0.1}}, ax),
     "links": lambda ax: plots.links(WEIGHTS, QUERIES, KEYS, ax),
 }
@@ -204,6 +207,27 @@ def test_labels_that_do_not_fit_are_rejected(draw):
     message = r"got 7 queries and 5 keys for shape \(5, 7\)"
     with pytest.raises(ValueError, match=message):
         draw(WEIGHTS, KEYS, QUERIES)
+
+
+def test_boxes_lie_round_what_is_there_and_round_what_was_found(ax):
+    plots.picture(WEIGHTS, ax, boxes=torch.tensor([[1, 2, 9, 7], [20, 30, 34, 40]]), frame="white")
+    plots.picture(WEIGHTS, ax, boxes=[[1, 2, 9, 7]], names=["cat"], frame="found")
+    assert [patch.get_bbox().extents.tolist() for patch in ax.patches] == [
+        [1, 2, 9, 7],
+        [20, 30, 34, 40],
+        [1, 2, 9, 7],
+    ]
+    assert [patch.get_linestyle() for patch in ax.patches] == ["-", "-", "--"]
+    assert words(ax.texts) == ["cat"] and ax.texts[0].get_position()[1] > 7  # below its box
+    assert ax.images[0].get_extent() == [0, 40, 40, 0]
+
+
+@pytest.mark.rejects
+def test_a_picture_rejects():
+    with pytest.raises(ValueError, match="a name for each box, got 1 for 2"):
+        plots.picture(WEIGHTS, boxes=[[1, 2, 9, 7]] * 2, names=["cat"])
+    with pytest.raises(ValueError, match=r"frame must be one of .*, got 'dotted'"):
+        plots.picture(WEIGHTS, frame="dotted")
 
 
 @pytest.mark.rejects

@@ -1,1 +1,1 @@
-"""The exercises of chapter 3: scaled dot products, masks, who asks, the gradient, and a law that finds a bug."""
+"""The exercises of chapter 3: a lookup by hand, masks, a permutation test, a gradient, and a law that finds a bug."""

@@ -84,3 +84,45 @@ MASKED_LATE = BlackBox("a causal mask after the softmax", lambda q, k: _weights(
 TOO_SMALL = BlackBox("weights times 0.9", lambda q, k: _weights(q, k) * 0.9)
 ON_AVERAGE = BlackBox("weights that sum to 1 only on average over the queries", _uneven)
 BROKEN = [WRONG_AXIS, WRONG_AXES, NOT_DIVIDED, SIGMOID, MASKED_LATE, TOO_SMALL, ON_AVERAGE]
+
+
+# What a permutation shows, and what it does not (exercise 3.4).
+
+
+def _at_places(x: Tensor) -> Tensor:
+    """Add to every row a wave that tells its place."""
+    place = torch.arange(x.shape[-2], dtype=x.dtype)[:, None]
+    return x + 2 * torch.sin(place * torch.arange(1, x.shape[-1] + 1, dtype=x.dtype))
+
+
+def _by_place(query: Tensor, key: Tensor) -> Tensor:
+    """Weigh the keys by how near their place is to that of the query, whatever they say."""
+    i, j = (torch.arange(x.shape[-2], dtype=x.dtype) for x in (query, key))
+    return (-(i[:, None] - j).abs()).expand(*query.shape[:-1], -1).softmax(-1)
+
+
+class ValuesOnly(BlackBox):
+    """Attention that compares queries with values and never reads a key."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Mix the values by their own sizes."""
+        scores = query.sum(-1, keepdim=True) * value.sum(-1)[..., None, :]
+        return scores.softmax(-1) @ value
+
+
+KEYS_AT_PLACES = BlackBox(
+    "attention that adds positions to the keys", lambda q, k: _weights(q, _at_places(k))
+)
+QUERIES_AT_PLACES = BlackBox(
+    "attention that adds positions to the queries", lambda q, k: _weights(_at_places(q), k)
+)
+BOTH_AT_PLACES = BlackBox(
+    "attention that adds positions to queries and keys",
+    lambda q, k: _weights(_at_places(q), _at_places(k)),
+)
+BY_PLACE = BlackBox("weights by the distance of the places", _by_place)
+CENTRED = BlackBox(
+    "attention that subtracts the mean of the queries",
+    lambda q, k: _weights(q - q.mean(-2, keepdim=True), k),
+)
+VALUES_ONLY = ValuesOnly("attention that compares queries with values", _weights)

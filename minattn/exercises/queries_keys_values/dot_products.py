@@ -1,13 +1,8 @@
-"""Dot products and what becomes of them, in parts that can be put together wrongly."""
+"""What several exercises need of queries, keys and values."""
 
 import math
 
 from torch import Tensor
-
-
-def scaled_softmax(query: Tensor, key: Tensor, scale: float = 1.0, axis: int = -1) -> Tensor:
-    """Return the softmax of the products of queries and keys times a number."""
-    return (query @ key.T * scale).softmax(axis)
 
 
 def root_of_width(x: Tensor, axis: int = -1) -> float:

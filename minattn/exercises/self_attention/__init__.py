@@ -1,1 +1,1 @@
-"""The exercises of chapter 4: self-attention, positions, writing on, dropped weights, and a leaking model."""
+"""The exercises of chapter 4: a set, positions, writing on, dropped weights, and a leaking model."""

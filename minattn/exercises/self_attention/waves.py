@@ -19,9 +19,9 @@ def interleave(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second], dim=-1).flatten(-2)
 
 
-def waves(angles: Tensor, cosine_angles: Tensor | None = None) -> Tensor:
+def waves(angles: Tensor) -> Tensor:
     """Return sines and cosines in turns."""
-    return interleave(angles.sin(), (angles if cosine_angles is None else cosine_angles).cos())
+    return interleave(angles.sin(), angles.cos())
 
 
 def side_by_side(angles: Tensor) -> Tensor:
