@@ -244,7 +244,9 @@ EXERCISE = Exercise(
             "The scores are not divided by the square root of the number of channels, or by another number. The "
             "vectors have one number for each channel, whatever the width of the picture.",
             also=[
-                lambda left, right: _fetch(left * left.shape[1] ** 0.5 / left.shape[3] ** 0.5, right),
+                lambda left, right: _fetch(
+                    left * left.shape[1] ** 0.5 / left.shape[3] ** 0.5, right
+                ),
                 lambda left, right: _fetch(left / left.shape[1] ** 0.5, right),
             ],
         ),
