@@ -164,7 +164,7 @@ def _found(
 def _written(**ways: list[Callable[..., Tensor]]) -> Iterator[Answer]:
     """List every combination of some ways."""
     for chosen in product(*ways.values()):
-        yield partial(_found, **dict(zip(ways, chosen, strict=True)))
+        yield partial(_found, **dict(zip(ways, chosen, strict=True)))  # type: ignore[arg-type]
 
 
 def _case(seed: int, n_rows: int, width: int, within: float) -> Case:
