@@ -211,7 +211,7 @@ def _locate(answer: Answer, case: Case) -> tuple[str, str]:
 
 _ROLLS = [1, 0, -1]
 _orders = _written(
-    back=[_bare_back, _cut_again, _turned, _columns_first],
+    back=[_bare_back, _cut_again, _columns_first],
     regions=[_always_half, _four, _one],
     roll_back=_ROLLS,
 )
@@ -233,7 +233,7 @@ EXERCISE = Exercise(
             _orders[0],
             "A symptom is left: results stand at pixels that they are not of. Windows are cut with a reshape, a "
             "transpose and a reshape, so they have to be put back by the same steps in reverse order.",
-            also=_orders[1:],
+            also=[*_orders[1:], partial(_attend, back=_turned)],
         ),
         Mistake(
             "windows_are_no_squares",
