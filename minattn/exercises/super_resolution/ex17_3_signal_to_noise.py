@@ -273,8 +273,8 @@ EXERCISE = Exercise(
         Mistake(
             "of_luma",
             partial(_psnr, read=_luma),
-            "This is the ratio of the luma, or of a grey. Many papers give that, and it is often a decibel higher, as "
-            "errors of the three colours cancel. Here all three are compared, each with its own.",
+            "This is the ratio of the luma, or of a grey. Many papers give that, and it is mostly higher, as errors "
+            "of the three colours cancel in part. Here all three are compared, each with its own.",
             also=[partial(_psnr, read=_grey), partial(_psnr, read=_studio_luma)],
         ),
         Mistake(

@@ -121,7 +121,6 @@ def _attend(
     roll: int = -1,
     cut: Callable[[Tensor, int], Tensor] = _cut,
     regions: Regions = _four,
-    inverted: bool = False,
     back: Callable[[Tensor, Sequence[int], int], Tensor] = _back,
     roll_back: int = 1,
 ) -> Tensor:
@@ -134,13 +133,12 @@ def _attend(
         roll: how many shifts the picture is rolled first.
         cut: makes windows.
         regions: says what belongs together.
-        inverted: whether the mask hides what it should show.
         back: makes a picture of windows.
         roll_back: how many shifts it is rolled at the end.
     """
     tokens = cut(x.roll((roll * shift, roll * shift), (0, 1)), window)
     region = cut(regions(x.shape[0], x.shape[1], window, shift)[..., None], window)
-    hidden = (region != region.mT) != inverted
+    hidden = region != region.mT
     scores = (tokens @ tokens.mT / x.shape[-1] ** 0.5).masked_fill(hidden, -torch.inf)
     picture = back(scores.softmax(-1) @ tokens, x.shape, window)
     return picture.roll((roll_back * shift, roll_back * shift), (0, 1))
