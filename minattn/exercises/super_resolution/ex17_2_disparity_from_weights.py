@@ -14,7 +14,7 @@ Shift = Callable[[Tensor], Tensor]
 """Reads shifts, (rows, width), from weights, (rows, width, width)."""
 
 
-def found_within(weights: Tensor, truth: Tensor, within: float) -> tuple[Tensor, float]:
+def found_within(weights: Tensor, truth: Tensor, within: float | int) -> tuple[Tensor, float]:
     """Return how far left each pixel looks most, and the share of those near the truth."""
     shift, share = _found(weights, truth, within)
     return shift, share
@@ -92,31 +92,31 @@ def _inside_to_the_right(truth: Tensor) -> Tensor:
     return ~(truth + torch.arange(truth.shape[-1]) >= truth.shape[-1])
 
 
-def _near(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _near(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return (shift - truth).abs() <= within
 
 
-def _nearer(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _nearer(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return (shift - truth).abs() < within
 
 
-def _near_the_rounded(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _near_the_rounded(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return _near(shift, truth.round(), within)
 
 
-def _near_the_floor(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _near_the_floor(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return _near(shift, truth.floor(), within)
 
 
-def _on_one_side(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _on_one_side(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return shift - truth <= within
 
 
-def _not_far(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _not_far(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return ~((shift - truth).abs() > within)  # right where the truth is NaN
 
 
-def _near_zero(shift: Tensor, truth: Tensor, within: float) -> Tensor:
+def _near_zero(shift: Tensor, truth: Tensor, within: float | int) -> Tensor:
     return _near(shift, truth.nan_to_num(0, posinf=0), within)
 
 
@@ -136,12 +136,12 @@ def _over_rows(hits: Tensor, counts: Tensor) -> Tensor:
 def _found(
     weights: Tensor,
     truth: Tensor,
-    within: float,
+    within: float | int,
     *,
     shift: Shift = _peak,
     known: Callable[[Tensor], Tensor] = _known,
     inside: Callable[[Tensor], Tensor] = _inside,
-    near: Callable[[Tensor, Tensor, float], Tensor] = _near,
+    near: Callable[[Tensor, Tensor, float | int], Tensor] = _near,
     mean: Callable[[Tensor, Tensor], Tensor] = _over_pixels,
 ) -> tuple[Tensor, float]:
     """Read shifts in some way, and score them.
@@ -167,7 +167,7 @@ def _written(**ways: list[Callable[..., Tensor]]) -> Iterator[Answer]:
         yield partial(_found, **dict(zip(ways, chosen, strict=True)))  # type: ignore[arg-type]
 
 
-def _case(seed: int, n_rows: int, width: int, within: float) -> Case:
+def _case(seed: int, n_rows: int, width: int, within: float | int) -> Case:
     """Draw disparities, and weights whose peak is as often near them as not."""
     rng = np.random.default_rng(seed)
     columns = np.arange(width)

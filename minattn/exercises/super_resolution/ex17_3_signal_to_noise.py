@@ -14,7 +14,7 @@ BT_601 = (0.299, 0.587, 0.114)
 """How luma weighs red, green and blue."""
 
 
-def mean_psnr(found: Tensor, truth: Tensor, border: int, peak: float) -> float:
+def mean_psnr(found: Tensor, truth: Tensor, border: int, peak: float | int) -> float:
     """Return the mean over the pictures of their PSNR in decibels, without a border."""
     return _psnr(found, truth, border, peak)
 
@@ -95,59 +95,59 @@ def _of_channels(squares: Tensor) -> Tensor:
     return squares.mean((2, 3))
 
 
-def _given(found: Tensor, truth: Tensor, peak: float) -> float:
+def _given(found: Tensor, truth: Tensor, peak: float | int) -> float | int:
     return peak
 
 
-def _always(value: float) -> Callable[..., float]:
+def _always(value: float | int) -> Callable[..., float | int]:
     return lambda found, truth, peak: value
 
 
-def _largest(found: Tensor, truth: Tensor, peak: float) -> float:
+def _largest(found: Tensor, truth: Tensor, peak: float | int) -> float:
     return float(truth.max())
 
 
-def _largest_found(found: Tensor, truth: Tensor, peak: float) -> float:
+def _largest_found(found: Tensor, truth: Tensor, peak: float | int) -> float:
     return float(found.max())
 
 
-def _range(found: Tensor, truth: Tensor, peak: float) -> float:
+def _range(found: Tensor, truth: Tensor, peak: float | int) -> float:
     return float(truth.max()) - float(truth.min())
 
 
-def _by_type(found: Tensor, truth: Tensor, peak: float) -> float:
+def _by_type(found: Tensor, truth: Tensor, peak: float | int) -> float | int:
     return 1 if found.is_floating_point() else 255
 
 
-def _not_squared(found: Tensor, truth: Tensor, peak: float) -> float:
+def _not_squared(found: Tensor, truth: Tensor, peak: float | int) -> float:
     return math.sqrt(peak)
 
 
-def _decibels(mse: Tensor, peak: float) -> Tensor:
+def _decibels(mse: Tensor, peak: float | int) -> Tensor:
     return 10 * torch.log10(peak**2 / mse)
 
 
-def _times(factor: float) -> Callable[[Tensor, float], Tensor]:
+def _times(factor: float | int) -> Callable[[Tensor, float | int], Tensor]:
     return lambda mse, peak: factor * _decibels(mse, peak)
 
 
-def _with_epsilon(epsilon: float) -> Callable[[Tensor, float], Tensor]:
+def _with_epsilon(epsilon: float) -> Callable[[Tensor, float | int], Tensor]:
     return lambda mse, peak: _decibels(mse + epsilon, peak)
 
 
-def _instead(value: float) -> Callable[[Tensor, float], Tensor]:
+def _instead(value: float | int) -> Callable[[Tensor, float | int], Tensor]:
     return lambda mse, peak: torch.where(mse == 0, value, _decibels(mse, peak))
 
 
-def _divided(mse: Tensor, peak: float) -> Tensor:
+def _divided(mse: Tensor, peak: float | int) -> Tensor:
     return torch.tensor([10 * math.log10(peak**2 / x) for x in mse.view(-1).tolist()])
 
 
-def _subtracted(mse: Tensor, peak: float) -> Tensor:
+def _subtracted(mse: Tensor, peak: float | int) -> Tensor:
     return torch.tensor([20 * math.log10(peak) - 10 * math.log10(x) for x in mse.view(-1).tolist()])
 
 
-def _divided_by_the_root(mse: Tensor, peak: float) -> Tensor:
+def _divided_by_the_root(mse: Tensor, peak: float | int) -> Tensor:
     return torch.tensor([20 * math.log10(peak / math.sqrt(x)) for x in mse.view(-1).tolist()])
 
 
@@ -155,14 +155,14 @@ def _psnr(
     found: Tensor,
     truth: Tensor,
     border: int,
-    peak: float,
+    peak: float | int,
     *,
     read: Callable[[Tensor], Tensor] = _colours,
     crop: Callable[[Tensor, int], Tensor] = _cropped,
     squared: Callable[[Tensor, Tensor], Tensor] = _squared,
     mean: Callable[[Tensor], Tensor] = _of_pictures,
-    reach: Callable[[Tensor, Tensor, float], float] = _given,
-    decibels: Callable[[Tensor, float], Tensor] = _decibels,
+    reach: Callable[[Tensor, Tensor, float | int], float | int] = _given,
+    decibels: Callable[[Tensor, float | int], Tensor] = _decibels,
 ) -> float:
     """Compare pictures in some way.
 
@@ -189,7 +189,9 @@ def _ways(**ways: Sequence[object]) -> list[Answer]:
     return [partial(_psnr, **{name: value}) for value in values]  # type: ignore[arg-type]
 
 
-def _case(seed: int, sizes: tuple[int, int, int], border: int, peak: float, dtype: type) -> Case:
+def _case(
+    seed: int, sizes: tuple[int, int, int], border: int, peak: float | int, dtype: type
+) -> Case:
     """Make pictures whose errors differ between them, inside and at the border, with some large ones."""
     rng = np.random.default_rng(seed)
     batch, height, width = sizes
