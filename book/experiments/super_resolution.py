@@ -58,23 +58,34 @@ def as_it_is(pairs: StereoPairs) -> StereoPairs:
     return pairs
 
 
-def teach(model: nn.Module, pairs: StereoPairs, seed: int, steps: int = STEPS) -> Losses:
+def teach(
+    model: nn.Module,
+    pairs: StereoPairs,
+    seed: int,
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+) -> Losses:
     """Train as in the chapter; return the loss of every step."""
     recipe = Recipe(
         steps=steps,
         batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
+        learning_rate=learning_rate,
         schedule=WarmUp(WARM_UP, Cosine(steps - WARM_UP, end=0.02)),
         seed=seed,
     )
     return train_upscaler(model, pairs, recipe, progress=False)
 
 
-def run(seed: int, kind: str = "attention", steps: int = STEPS) -> dict[str, Any]:
+def run(
+    seed: int,
+    kind: str = "attention",
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+) -> dict[str, Any]:
     """Train one model and measure it on pairs that nothing was chosen by."""
     model = make_model(seed, kind)
     shown = aligned if kind == "aligned" else as_it_is
-    losses = teach(model, shown(stereo_pairs(N_TRAIN)), seed, steps)
+    losses = teach(model, shown(stereo_pairs(N_TRAIN)), seed, steps, learning_rate)
     test = scenes()
     found: dict[str, Any] = {
         name: sharpened(model, shown(pairs))

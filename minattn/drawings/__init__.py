@@ -21,6 +21,7 @@ from minattn.drawings.recurrent import (
 )
 from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
+from minattn.drawings.views import two_eyes
 
 __all__ = [
     "alone_and_taught",
@@ -45,4 +46,5 @@ __all__ = [
     "text_to_text",
     "training_step",
     "transformer",
+    "two_eyes",
 ]

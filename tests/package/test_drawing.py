@@ -44,6 +44,7 @@ NAMED = {
     "listener": drawings.listener,
     "object_queries": drawings.object_queries,
     "captioner": drawings.captioner,
+    "two_eyes": drawings.two_eyes,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -68,6 +69,7 @@ PARTS = {
     "text_to_text": ["biases", "encoder", "decoder"],
     "object_queries": ["queries", "picture", "answers", "matching"],
     "captioner": ["cells", "looking", "words"],
+    "two_eyes": ["asking", "answering", "painting"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
