@@ -29,6 +29,7 @@ import minattn.tasks.many_voices
 import minattn.tasks.persons
 import minattn.tasks.scenes
 import minattn.tasks.spoken_numbers
+import minattn.tasks.stereo
 import minattn.tasks.turned_pictures
 import minattn.tasks.two_notations
 import minattn.training
@@ -47,6 +48,9 @@ N_NUMBERS = 20
 N_SUMMARIES = 8
 N_PICTURES = 8
 """Of the pictures of chapter 18, in each part."""
+N_PAIRS = 4
+CUT = slice(96, 120), slice(160)
+"""Of the scenes of chapter 17; and how many are drawn."""
 SCENES_FOR_ONE = {"rows": 25, "free": 50}
 """Of so many scenes one is drawn; those of captions stand in rows."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
@@ -161,6 +165,10 @@ def _stand_ins() -> dict[Any, Any]:
     found[dotted] = _few_dotted(dotted)
     many = minattn.tasks.many_voices.many_voices
     found[many] = cache(_few_spoken(many))
+    stereo = minattn.tasks.stereo
+    for view in (stereo.motorcycle, stereo.free_pair):
+        found[view] = cache(_cut_out(view))
+    found[stereo.stereo_pairs] = cache(_few_pairs(stereo.stereo_pairs))
     found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
@@ -255,6 +263,23 @@ def _few_dotted(draw: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(draw)
     def few(part: str, n: int, **named: Any) -> Any:
         return draw(part, min(n, N_PICTURES), **named)
+
+    return few
+
+
+def _cut_out(scene: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(scene)
+    def few() -> Any:
+        pair = scene()
+        return type(pair)(*(part[:, *CUT] for part in (pair.left, pair.right, pair.disparity)))
+
+    return few
+
+
+def _few_pairs(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(n: int, height: int = 24, *arguments: Any, **named: Any) -> Any:
+        return draw(min(n, N_PAIRS), min(height, 24), *arguments, **named)
 
     return few
 

@@ -9,10 +9,6 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "tasks.coloured_dots": 18,
-    "tasks.turned_pictures": 18,
-    "pictures.colouring": 18,
-    "pictures.routing": 18,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""

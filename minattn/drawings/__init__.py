@@ -22,6 +22,7 @@ from minattn.drawings.recurrent import (
 from minattn.drawings.routing import where_and_what
 from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
+from minattn.drawings.views import two_eyes
 
 __all__ = [
     "alone_and_taught",
@@ -46,5 +47,6 @@ __all__ = [
     "text_to_text",
     "training_step",
     "transformer",
+    "two_eyes",
     "where_and_what",
 ]

@@ -30,7 +30,13 @@ def block_matching(
         The disparity whose squared differences, all over the block together, are least.
 
     Raises:
-        ValueError: if the block is even or wider than a view, or the views have not the same shape.
+        ValueError: if the block is even, a size is below its least, or the views have not the same shape.
+
+    >>> left = torch.zeros(1, 8, 16)
+    >>> left[..., 8:] = 1.0
+    >>> right = left.roll(-4, -1)  # as if the edge stood four columns nearer
+    >>> block_matching(blur(left), right, reach=6, block=5)[0, 4, 8]
+    tensor(4)
     """
     check_views(blurred, right)
     check_whole(0, reach=reach)

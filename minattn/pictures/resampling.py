@@ -45,8 +45,8 @@ def enlarge(
 ) -> Float[Tensor, "batch rows columns"]:
     """Make a picture larger with the bicubic filter, which adds no detail.
 
-    It is the same cubic (a = -1/2) that makes pictures smaller, as in MATLAB and Pillow; torch has another one
-    (a = -3/4), which it takes unless it is told to antialias.
+    The cubic is torch's (a = -3/4). MATLAB and Pillow have another one (a = -1/2), which torch takes where it is told
+    to antialias; it comes out a tenth of a decibel lower here.
 
     >>> import torch
     >>> enlarge(torch.ones(1, 2, 1)).shape
@@ -54,13 +54,19 @@ def enlarge(
     """
     check_floats(picture=picture)
     check_sizes(factor=factor)
-    return _bicubic(picture, picture.shape[1] * factor, picture.shape[2] * factor, True)
+    return _bicubic(picture, picture.shape[1] * factor, picture.shape[2] * factor, False)
 
 
 def blur(
     picture: Float[Tensor, "batch height width"], factor: int = FACTOR
 ) -> Float[Tensor, "batch height width"]:
-    """Make a picture smaller and larger again: the best that is known of it without a guess."""
+    """Make a picture smaller and larger again: what is left of it has no detail.
+
+    >>> import torch
+    >>> stripes = torch.tensor([0.0, 1.0]).repeat(1, 8, 8)
+    >>> float((blur(stripes) - 0.5).abs()[..., 4:-4].max()) < 0.1
+    True
+    """
     return enlarge(shrink(picture, factor), factor)
 
 

@@ -36,6 +36,9 @@ class Upscaler(nn.Module):
     References:
         Dong et al. 2016 (SRCNN), arXiv:1501.00092, also on pictures that were enlarged before; the difference to
         these is learned as by Kim et al. 2016 (VDSR), arXiv:1511.04587.
+
+    >>> Upscaler(d_model=5)(torch.zeros(2, 8, 12), torch.zeros(2, 8, 12)).shape
+    torch.Size([2, 8, 12])
     """
 
     def __init__(self, d_model: int = 32, *, beside: bool = False) -> None:
@@ -78,6 +81,10 @@ class PatchUpscaler(nn.Module):
     References:
         Attention over all places of a picture: Wang et al. 2018 (non-local networks), arXiv:1711.07971. Patches
         turned into pixels at the end: Shi et al. 2016, arXiv:1609.05158.
+
+    >>> model = PatchUpscaler(d_model=7, attend=dot_product_attend)
+    >>> model(torch.zeros(2, 8, 12), torch.zeros(2, 8, 12)).shape
+    torch.Size([2, 8, 12])
     """
 
     def __init__(self, d_model: int = 64, attend: Attend | None = None) -> None:
@@ -144,6 +151,10 @@ class StereoUpscaler(nn.Module):
     References:
         Wang et al. 2019 (PASSRnet), arXiv:1903.05784, where both views are blurred and rows attend in both
         directions; sharp references: Zheng et al. 2018 (CrossNet), Yang et al. 2020 (TTSR), arXiv:2006.04139.
+
+    >>> model = StereoUpscaler(d_model=5, reach=7)
+    >>> model(torch.zeros(2, 8, 12), torch.zeros(2, 8, 12)).shape
+    torch.Size([2, 8, 12])
     """
 
     def __init__(
@@ -259,6 +270,9 @@ def train_upscaler(
 
     Returns:
         The loss of every step.
+
+    Raises:
+        RuntimeError: if the loss, the gradient or a weight is not finite, see ``learn``.
     """
     blurred = blur(pairs.left)
     generator = torch.Generator().manual_seed(recipe.seed)

@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from minattn.tasks.photos import photos
 
+SHAPES = "all", "box", "disc"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -21,14 +23,21 @@ class Layer:
         size: half of its height and width.
         plane: a, b, c.
         start: row and column of the photograph that lie in the first row and column of the left view.
+
+    Raises:
+        ValueError: if there is no such shape.
     """
 
     photo: Float[np.ndarray, "rows columns"]
     shape: str
-    centre: tuple[float, float]
-    size: tuple[float, float]
-    plane: tuple[float, float, float]
+    centre: tuple[float | int, float | int]
+    size: tuple[float | int, float | int]
+    plane: tuple[float | int, float | int, float | int]
     start: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {self.shape!r}")
 
     def covers(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Say whether the layer is seen in these rows and columns of the left view."""
@@ -65,6 +74,11 @@ def render(
 
     Returns:
         The left view, the right view and the disparity of the left one.
+
+    >>> photo = np.arange(8, dtype=np.float32)[None] / 8
+    >>> left, right, _ = render([Layer(photo, "all", (0, 0), (1, 1), (2, 0, 0), (0, 0))], 1, 4)
+    >>> left, right  # two columns further right
+    (array([[0.   , 0.125, 0.25 , 0.375]], dtype=float32), array([[0.25 , 0.375, 0.5  , 0.625]], dtype=float32))
     """
     y, x = np.mgrid[:height, :width].astype(np.float32)
     left, right, disparity = (np.zeros((height, width), dtype=np.float32) for _ in range(3))

@@ -64,6 +64,10 @@ class StereoPairs:
 
         Hidden is what something nearer stands before, and what lies left of the right view's border. Where the
         disparity is not known, it is False.
+
+        >>> nothing = torch.zeros(1, 1, 3)
+        >>> StereoPairs(nothing, nothing, torch.tensor([[[1.0, 0.0, 1.0]]])).visible()
+        tensor([[[False, False,  True]]])
         """
         columns = torch.arange(self.left.shape[-1])
         there = (columns - self.disparity).nan_to_num(-1)
@@ -112,7 +116,7 @@ class StereoPairs:
 def stereo_pairs(
     n: int,
     height: int = 24,
-    width: int = 128,
+    width: int = 96,
     *,
     part: str = "train",
     seed: int = 0,

@@ -45,6 +45,7 @@ NAMED = {
     "object_queries": drawings.object_queries,
     "captioner": drawings.captioner,
     "where_and_what": drawings.where_and_what,
+    "two_eyes": drawings.two_eyes,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -70,6 +71,7 @@ PARTS = {
     "object_queries": ["queries", "picture", "answers", "matching"],
     "captioner": ["cells", "looking", "words"],
     "where_and_what": ["where", "what"],
+    "two_eyes": ["asking", "answering", "painting"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),

@@ -247,6 +247,12 @@ def test_pairs_that_cannot_be_made_are_refused(settings, said):
 
 
 @pytest.mark.rejects
+def test_a_shape_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="shape must be one of all, box, disc, got 'star'"):
+        layer("star")
+
+
+@pytest.mark.rejects
 def test_numbers_below_0_are_refused():
     pairs = stereo_pairs(1, height=5, width=37)
     with pytest.raises(ValueError, match="within must be a finite number of at least 0, got -1"):

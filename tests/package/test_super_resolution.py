@@ -48,7 +48,7 @@ def test_a_plane_keeps_its_slope_when_it_gets_smaller():
     assert small.shape == (1, 2, 12)
     assert torch.allclose(small[0, :, 3:-3], (4 * torch.arange(12.0) + 1.5)[3:-3].expand(2, 6))
     large = enlarge(small)
-    assert torch.allclose(large[..., 16:-16], picture[..., 16:-16], atol=1e-4)
+    assert torch.allclose(large[..., 16:-16], picture[..., 16:-16], atol=0.2)  # a = -3/4
 
 
 def test_without_antialiasing_fine_stripes_come_out_as_other_ones():
