@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from minattn.checks import check_finite
-from minattn.display import is_watched, show
+from minattn.display import is_watched, show, show_table
 
 THIS_RUN = "this run"
 
@@ -296,6 +296,37 @@ def ranged(values: Iterable[float | int], digits: int = 2) -> str:
         raise ValueError("a range needs at least one value, got none")
     low, middle, high = (f"{number:.{digits}f}" for number in (seeds[0], median(seeds), seeds[-1]))
     return f"{middle} ({low}–{high})"
+
+
+def show_results(
+    head: Sequence[str],
+    rows: Mapping[str, Sequence[str | float | int | Sequence[float | int]]],
+    digits: int = 2,
+) -> None:
+    """Show a table of measurements.
+
+    Args:
+        head: a name for each column, the first for what the rows are.
+        rows: for each name its cells: one value per seed, of which the median and the range are written, one number,
+            or words.
+        digits: after the point.
+
+    Raises:
+        ValueError: if a row has another number of cells than there are columns, or a cell has no value.
+
+    >>> show_results(["model", "right"], {"ours": [[0.5, 0.125, 0.25]], "chance": [0.1]}, digits=1)
+    | model | right |
+    | :-- | :-- |
+    | ours | 0.2 (0.1–0.5) |
+    | chance | 0.1 |
+    """
+
+    def written(cell: str | float | Sequence[float]) -> str:
+        if isinstance(cell, str):
+            return cell
+        return f"{cell:.{digits}f}" if isinstance(cell, float | int) else ranged(cell, digits)
+
+    show_table(head, [[name, *map(written, cells)] for name, cells in rows.items()])
 
 
 def results(name: str, folder: Path | None = None) -> Results:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from minattn.checks import check_shares
+from minattn.checks import check_shares, check_sizes
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#4A2060", "#5C6770")
 """Line colours, told apart also by colour-blind readers; curves differ in marker and dash as well."""
@@ -186,6 +186,47 @@ def picture(
     ax.spines[:].set_visible(False)
     ax.set_title(title)
     return ax
+
+
+def pictures(
+    shown: Sequence[ArrayLike],
+    titles: Sequence[str] = (),
+    *,
+    columns: int | None = None,
+    width: float | int = 9.6,
+) -> list[Axes]:
+    """Show pictures of one size side by side, grey or in colour.
+
+    Args:
+        shown: each of shape (height, width), from 0 (black) to 1 (white), or (height, width, 3).
+        titles: above the first pictures; the others have none.
+        columns: how many stand in a row; all if not given.
+        width: of the figure, in inches.
+
+    Returns:
+        The axes of each picture, in order.
+
+    Raises:
+        ValueError: if there is no picture, or more titles than pictures.
+    """
+    if not len(shown) or len(titles) > len(shown):
+        raise ValueError(
+            f"there must be pictures, and at least as many as titles, got {len(shown)} and {len(titles)}"
+        )
+    check_sizes(columns=columns or len(shown))
+    columns = columns or len(shown)
+    rows = -(-len(shown) // columns)
+    high, wide = np.shape(shown[0])[:2]
+    height = rows * (width / columns * high / wide + (0.3 if titles else 0.05))
+    _, axes = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    for ax, pixels, title in zip(axes.flat, shown, [*titles, *[""] * len(shown)], strict=False):
+        ax.imshow(np.asarray(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set(xticks=[], yticks=[], title=title)
+    return list(axes.flat[: len(shown)])
 
 
 def numbers(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minattn import claims
-from minattn.claims import Results, checks, claim, ranged, results
+from minattn.claims import Results, checks, claim, ranged, results, show_results
 
 DATA = {
     "made": {"seeds": [0, 1, 2]},
@@ -303,6 +303,17 @@ def test_a_range_is_the_median_of_the_seeds_between_the_lowest_and_the_highest()
 def test_a_range_of_nothing_is_rejected():
     with pytest.raises(ValueError, match="at least one value, got none"):
         ranged([])
+
+
+def test_results_are_shown_by_kind_of_cell(capsys):
+    show_results(["arm", "a", "b", "c"], {"x": [[3.0, 1.0, 2.0], 0.126, "no"]}, digits=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| x | 2.00 (1.00–3.00) | 0.13 | no |"
+
+
+def test_results_reject_a_cell_without_a_value():
+    with pytest.raises(ValueError, match="a range needs at least one value"):
+        show_results(["arm", "a"], {"x": [[]]})
 
 
 @pytest.mark.rejects

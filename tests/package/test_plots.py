@@ -299,3 +299,21 @@ def test_links_need_a_least_weight(least):
 def test_links_of_nan_are_not_drawn():
     with pytest.raises(ValueError, match="weights must be from 0 to 1, got nan"):
         plots.links(torch.full((2, 2), math.nan), ["a", "b"], ["c", "d"])
+
+
+def test_pictures_stand_in_rows_with_their_titles():
+    grey, colour = np.zeros((3, 5)), np.ones((3, 5, 3))
+    axes = plots.pictures([grey, colour, grey], ["one", "two"], columns=2, width=4)
+    assert [ax.get_title() for ax in axes] == ["one", "two", ""]
+    assert [ax.images[0].get_array().shape for ax in axes] == [(3, 5), (3, 5, 3), (3, 5)]
+    assert [ax.get_subplotspec().rowspan.start for ax in axes] == [0, 0, 1]
+    assert len(axes[0].figure.axes) == 4
+    assert axes[0].images[0].get_clim() == (0, 1)
+    assert axes[0].figure.get_size_inches()[0] == 4
+
+
+def test_pictures_are_at_least_as_many_as_titles():
+    with pytest.raises(ValueError, match="at least as many as titles, got 0 and 0"):
+        plots.pictures([])
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        plots.pictures([np.zeros((2, 2))], ["a", "b"])
