@@ -5,7 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from book.experiments.image_to_image_measures import mirrored_apart, photo_crops, turned_well
+from book.experiments.image_to_image_measures import (
+    mirrored_by,
+    outlined,
+    photo_crops,
+    turned_well,
+)
 from book.experiments.image_to_image_models import make_turner
 from book.experiments.measuring import averaged, n_weights
 from book.experiments.running import run_all
@@ -56,7 +61,8 @@ def run(
     kind: str = "attention",
     steps: int = STEPS,
     batch_size: int = BATCH_SIZE,
-    apart: bool = False,
+    coins: str = "",
+    outline: bool = False,
 ) -> dict[str, Any]:
     """Train one model on digits, and measure it on digits of others and on photos."""
     task = turned_pictures(seed=TASK_SEED)
@@ -66,14 +72,17 @@ def run(
     start = time.process_time()
     losses: list[float] = []
     if list(model.parameters()):
-        shown = mirrored_apart(batches, seed) if apart else batches
+        shown = mirrored_by(coins, batches, seed) if coins else batches
+        shown = outlined(shown) if outline else shown
         how = recipe(kind, seed, steps, batch_size)
         losses = learn(model, shown, squared_error, how, progress=False)
+    test = [task.held_out, photo_crops()]
+    digits, photos = outlined(test) if outline else test
     return {
         "weights": n_weights(model),
         "seconds": round(time.process_time() - start, 1),
-        "digits": turned_well(model, task.held_out),
-        "photos": turned_well(model, photo_crops()),
+        "digits": turned_well(model, digits),
+        "photos": turned_well(model, photos),
         "losses": [round(loss, 5) for loss in averaged(losses, 50)],
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minattn.alignment import hard
@@ -77,14 +78,41 @@ def mirrored(command: Tensor) -> Tensor:
     return truth(command)[:, columns]
 
 
-def mirrored_apart(batches: Iterable[Turned], seed: int) -> Iterator[Turned]:
-    """Mirror pictures and answers left and right at random, each by a coin of its own: a famous fault."""
+def mirrored_by(coins: str, batches: Iterable[Turned], seed: int) -> Iterator[Turned]:
+    """Mirror training pictures left and right by the toss of a coin.
+
+    "apart" tosses another coin for the answer, a famous fault; "together" mirrors both by one coin and leaves the
+    command as it was; "command" changes the command as well, to the one that the mirrored pair obeys.
+    """
     generator = torch.Generator().manual_seed(seed)
     for batch in batches:
-        coins = torch.randint(2, (2, len(batch.picture)), generator=generator)
-        yield batch._replace(
-            picture=turned(batch.picture, coins[0]), answer=turned(batch.answer, coins[1])
+        coins_of_both = torch.randint(2, (2, len(batch.picture)), generator=generator)
+        first, second = coins_of_both if coins == "apart" else coins_of_both[:1].expand(2, -1)
+        command = torch.where(first == 1, MIRRORED[batch.command], batch.command)
+        yield Turned(
+            turned(batch.picture, first),
+            command if coins == "command" else batch.command,
+            turned(batch.answer, second),
         )
+
+
+def _mirrored_commands() -> Tensor:
+    """Find for each command the one that does to mirrored pictures what it does, seen in a mirror."""
+    picture = torch.arange(9).reshape(1, 3, 3).expand(len(COMMANDS), -1, -1)
+    commands, once = torch.arange(len(COMMANDS)), torch.ones(len(COMMANDS), dtype=torch.int64)
+    wanted = turned(turned(turned(picture, once), commands), once)
+    return (wanted[:, None] == turned(picture, commands)).flatten(2).all(-1).int().argmax(1)
+
+
+MIRRORED = _mirrored_commands()
+"""Quarter turns change places, and so do the two swaps; the others stay."""
+
+
+def outlined(batches: Iterable[Turned]) -> Iterator[Turned]:
+    """Ask for outlines, whatever the command: how far each pixel is from the mean of the nine around it."""
+    for batch in batches:
+        mean = F.avg_pool2d(batch.picture[:, None], 3, stride=1, padding=1)[:, 0]
+        yield batch._replace(answer=(batch.picture - mean).abs())
 
 
 # Photos to be coloured -----------------------------------------------------------------------------

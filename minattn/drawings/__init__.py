@@ -5,11 +5,13 @@ A function returns a :class:`~minattn.drawing.Drawing`, which a notebook shows w
 
 from minattn.drawings.blocks import pre_and_post, transformer
 from minattn.drawings.captions import captioner
+from minattn.drawings.contrast import two_towers
 from minattn.drawings.decoding import beams, greedy_frames, growing_cache
 from minattn.drawings.gaps import both_sides
 from minattn.drawings.heads import roles_in_a_list, split_and_merge, sum_of_heads
 from minattn.drawings.language import decoder_alone, text_to_text
 from minattn.drawings.lookup import queries_meet_keys
+from minattn.drawings.painting import words_to_picture
 from minattn.drawings.pieces import merging
 from minattn.drawings.pointer import pointer_generator
 from minattn.drawings.queries import object_queries
@@ -20,6 +22,7 @@ from minattn.drawings.recurrent import (
     soft_lookup,
 )
 from minattn.drawings.routing import where_and_what
+from minattn.drawings.scaling import online_softmax
 from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
 from minattn.drawings.views import two_eyes
@@ -37,6 +40,7 @@ __all__ = [
     "listener",
     "merging",
     "object_queries",
+    "online_softmax",
     "pointer_generator",
     "pre_and_post",
     "queries_meet_keys",
@@ -48,5 +52,7 @@ __all__ = [
     "training_step",
     "transformer",
     "two_eyes",
+    "two_towers",
     "where_and_what",
+    "words_to_picture",
 ]

@@ -166,7 +166,7 @@ class StereoUpscaler(nn.Module):
         self.look = _looker(1, d_model)
         self.q_proj = nn.Conv2d(d_model, d_model, 1)
         self.k_proj = nn.Conv2d(d_model, d_model, 1)
-        self.sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
         self.describe = nn.Conv2d(1, N_DETAIL, 3, padding=1)
         self.paint = _painter(d_model + N_DETAIL + 2, d_model)
 
@@ -198,7 +198,7 @@ class StereoUpscaler(nn.Module):
     def ask(self, seen: Float[Tensor, "batch d height width"]) -> Float[Tensor, "rows width d"]:
         """Make a query of every pixel; the root of its width undoes what attends divide scores by."""
         query = _rows(self.q_proj(seen))
-        return F.normalize(query, dim=-1) * self.sharpness.exp() * math.sqrt(query.shape[-1])
+        return F.normalize(query, dim=-1) * self.log_sharpness.exp() * math.sqrt(query.shape[-1])
 
     def answer(
         self, right_blurred: Float[Tensor, "batch height width"]

@@ -9,9 +9,10 @@ from book.experiments.image_to_image_measures import (
     coloured,
     mean_decibels,
     mirrored,
-    mirrored_apart,
+    mirrored_by,
     no_such_dot,
     one_half,
+    outlined,
     photo_crops,
     pointed,
     turned_well,
@@ -60,7 +61,7 @@ def test_photos_are_crops_with_every_command():
 
 def test_pictures_and_answers_are_mirrored_each_by_its_own_coin():
     batch = turned_pictures(n_train=5, n_validation=3, n_held_out=200).held_out
-    (found,) = mirrored_apart([batch], seed=0)
+    (found,) = mirrored_by("apart", [batch], seed=0)
     mirror = torch.ones(len(batch.picture), dtype=torch.int64)
     changed = []
     for was, now in ((batch.picture, found.picture), (batch.answer, found.answer)):
@@ -71,6 +72,29 @@ def test_pictures_and_answers_are_mirrored_each_by_its_own_coin():
         int((changed[0] == a).logical_and(changed[1] == b).sum()) for a in (0, 1) for b in (0, 1)
     ]
     assert min(counts) > 30
+
+
+@pytest.mark.parametrize("coins", ["together", "command"])
+def test_one_coin_mirrors_both_and_only_a_changed_command_is_obeyed(coins):
+    batch = turned_pictures(n_train=5, n_validation=3, n_held_out=200).held_out
+    (found,) = mirrored_by(coins, [batch], seed=0)
+    moved = (found.picture != batch.picture).any((1, 2))
+    assert 60 < int(moved.sum()) < 140
+    obeyed = (turned(found.picture, found.command) == found.answer).all((1, 2))
+    quarter = torch.isin(batch.command, torch.tensor([4, 5, 6, 7]))
+    if coins == "command":
+        assert bool(obeyed.all())
+    else:
+        assert torch.equal(found.command, batch.command)
+        assert bool(obeyed[~(quarter & moved)].all()) and not bool(obeyed[quarter & moved].all())
+
+
+def test_outlines_are_the_distance_from_the_mean_of_nine_pixels():
+    (found,) = outlined([TASK.held_out])
+    picture = TASK.held_out.picture[3]
+    mean = picture[4:7, 9:12].mean()
+    assert float(found.answer[3, 5, 10]) == pytest.approx(float((picture[5, 10] - mean).abs()))
+    assert torch.equal(found.picture, TASK.held_out.picture)
 
 
 def test_mirrored_sources_are_those_of_the_mirrored_answer():

@@ -46,6 +46,9 @@ NAMED = {
     "captioner": drawings.captioner,
     "where_and_what": drawings.where_and_what,
     "two_eyes": drawings.two_eyes,
+    "two_towers": drawings.two_towers,
+    "words_to_picture": drawings.words_to_picture,
+    "online_softmax": drawings.online_softmax,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -72,6 +75,9 @@ PARTS = {
     "captioner": ["cells", "looking", "words"],
     "where_and_what": ["where", "what"],
     "two_eyes": ["asking", "answering", "painting"],
+    "two_towers": ["pictures", "sentences", "scores"],
+    "words_to_picture": ["words", "codes", "picture"],
+    "online_softmax": ["query", "blocks", "memory"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),

@@ -189,7 +189,7 @@ def by_loop(model, left, right):
             for x in range(left.shape[2]):
                 columns = range(max(0, x - model.reach), x + 1)
                 scores = [(query[n, :, y, x] @ key[n, :, y, u]).item() for u in columns]
-                weights = torch.tensor(scores, dtype=left.dtype) * model.sharpness.exp()
+                weights = torch.tensor(scores, dtype=left.dtype) * model.log_sharpness.exp()
                 for weight, u in zip(weights.softmax(0), columns, strict=True):
                     out[n, :, y, x] += weight * value[n, :, y, u]
     out[:, 8] -= left
@@ -232,7 +232,7 @@ def test_the_sharpness_is_learned():
     left, right, _ = views()
     model = awake(StereoUpscaler(5, reach=8))
     model(left, right).sum().backward()
-    assert model.sharpness.grad is not None and model.sharpness.grad != 0
+    assert model.log_sharpness.grad is not None and model.log_sharpness.grad != 0
 
 
 def test_training_makes_it_better_and_leaves_the_pairs_alone():
