@@ -183,7 +183,7 @@ def picture(
             y, va = (y1 + 0.4, "top") if below else (y0 - 0.4, "bottom")
             ax.text(x0, y, names[number], size=8, color=color, va=va)
     ax.set(xticks=[], yticks=[], xlim=(-0.5, _SCENE + 0.5), ylim=(_SCENE + 2, -3))
-    ax.spines[:].set_visible(False)
+    ax.spines[:].set(visible=frame != "white", color="#c8ccd1")
     ax.set_title(title)
     return ax
 
