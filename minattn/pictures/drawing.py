@@ -1,0 +1,454 @@
+"""Pictures from words (chapter 20): a picture is written token by token, by the decoder that writes texts in chapter 10."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from torch import Tensor, nn
+
+from minattn.checks import check_dropout, check_finite, check_ids, check_not_negative, check_sizes
+from minattn.dot_product import fused_attend
+from minattn.language.gpt import GPT
+from minattn.learning import Recipe
+from minattn.pointing import pointing
+from minattn.positions import LearnedPositions
+from minattn.seam import Attend
+from minattn.transformer import EncoderBlock, TransformerEncoder
+from minattn.translation import Memory, State, Translator
+from minattn.vocabulary import BOS, Vocabulary
+
+SIDE = 2
+"""Pixels of a patch, in each direction."""
+
+Captions = Sequence[Sequence[str]]
+
+
+class Codebook(NamedTuple):
+    """Some typical patches of two by two pixels; the number of one says what a patch is like.
+
+    Args:
+        centres: the typical patches: 0 for paper, 1 for ink.
+    """
+
+    centres: Float[Tensor, "codes 4"]
+
+    def encode(self, pictures: UInt8[Tensor, "pictures height width 1"]) -> Int[Tensor, "pictures cells"]:
+        """Return for each patch the number of the typical one that is nearest, row after row."""
+        cut = patches(pictures)
+        return nearest(cut.flatten(0, 1), self.centres)[0].view(cut.shape[:2])
+
+    def decode(self, codes: Int[Tensor, "pictures cells"], columns: int = 4) -> UInt8[Tensor, "pictures height width 1"]:
+        """Put typical patches together: a picture of so many columns of patches.
+
+        Raises:
+            ValueError: if there is no such code, or the columns do not divide the cells.
+        """
+        check_sizes(columns=columns)
+        check_ids(len(self.centres), codes=codes)
+        if codes.shape[1] % columns:
+            raise ValueError(f"columns must divide the {codes.shape[1]} cells, got {columns}")
+        cut = (self.centres[codes] * 255).round().to(torch.uint8)
+        rows = codes.shape[1] // columns
+        cut = cut.view(-1, rows, columns, SIDE, SIDE).transpose(2, 3)
+        return cut.reshape(-1, rows * SIDE, columns * SIDE, 1)
+
+
+def patches(pictures: UInt8[Tensor, "pictures height width 1"]) -> Float[Tensor, "pictures cells 4"]:
+    """Cut pictures into patches of two by two pixels, row after row; 0 for paper, 1 for ink.
+
+    Raises:
+        ValueError: if patches do not fill the pictures.
+
+    >>> patches(torch.arange(0, 8).view(1, 2, 4, 1).to(torch.uint8)).mul(255).round().int().tolist()
+    [[[0, 1, 4, 5], [2, 3, 6, 7]]]
+    """
+    batch, height, width, _ = pictures.shape
+    if height % SIDE or width % SIDE:
+        raise ValueError(f"pictures must have even sides, got {height} and {width}")
+    cut = pictures.view(batch, height // SIDE, SIDE, width // SIDE, SIDE).transpose(2, 3)
+    return cut.reshape(batch, -1, SIDE**2).double() / 255
+
+
+def nearest(
+    points: Float[Tensor, "points 4"], centres: Float[Tensor, "codes 4"]
+) -> tuple[Int[Tensor, " points"], Float[Tensor, " points"]]:
+    """Return for each point the number of the nearest centre, and the square of the distance.
+
+    >>> nearest(torch.ones(1, 4), torch.tensor([[0.0] * 4, [0.5] * 4]))
+    (tensor([1]), tensor([1.]))
+    """
+    away = ((points[:, None] - centres) ** 2).sum(-1).min(1)
+    return away.indices, away.values
+
+
+def learn_codebook(
+    pictures: UInt8[Tensor, "pictures height width 1"],
+    n_codes: int = 128,
+    *,
+    seed: int = 0,
+    rounds: int = 20,
+) -> Codebook:
+    r"""Find typical patches by k-means: give every patch to the nearest centre, move each centre to the mean of its own.
+
+    .. math:: c_k = \frac{1}{|S_k|} \sum_{x \in S_k} x, \qquad
+        S_k = \{x : k = \arg\min_j \lVert x - c_j \rVert\}
+
+    It begins with different patches, and a centre that no patch is nearest to begins anew at the patch that is
+    farthest from its own: otherwise that code would never be used.
+
+    Args:
+        pictures: to learn from.
+        n_codes: how many typical patches.
+        seed: which patches it begins with.
+        rounds: how often centres are moved.
+
+    Raises:
+        ValueError: if there are fewer different patches than codes, or a number is below 1.
+
+    References:
+        Lloyd 1982, "Least squares quantization in PCM", IEEE Transactions on Information Theory 28(2).
+
+    >>> book = learn_codebook(torch.tensor([[[0, 0, 99, 99]] * 2] * 3, dtype=torch.uint8)[..., None], 2)
+    >>> book.encode(torch.full((1, 2, 2, 1), 80, dtype=torch.uint8)).shape
+    torch.Size([1, 1])
+    """
+    check_sizes(n_codes=n_codes, rounds=rounds)
+    points, counts = patches(pictures).flatten(0, 1).unique(dim=0, return_counts=True)
+    if len(points) < n_codes:
+        raise ValueError(f"n_codes must be at most the {len(points)} different patches, got {n_codes}")
+    rng = torch.Generator().manual_seed(seed)
+    centres = points[torch.randperm(len(points), generator=rng)[:n_codes]]
+    for _ in range(rounds):
+        codes, away = nearest(points, centres)
+        n_own = torch.zeros(n_codes).double().index_add(0, codes, counts.double())
+        sums = torch.zeros_like(centres).index_add(0, codes, points * counts[:, None])
+        empty = n_own == 0
+        centres = sums / n_own.clamp_min(1)[:, None]
+        centres[empty] = points[away.topk(int(empty.sum())).indices]
+    return Codebook(centres)
+
+
+class Usage(NamedTuple):
+    """How much of a codebook is used.
+
+    Args:
+        in_use: how many codes occur at all.
+        effective: how many codes there would be, were all used alike and as hard to guess:
+            two to the entropy in bits.
+    """
+
+    in_use: int
+    effective: float
+
+
+def usage(codes: Int[Tensor, "pictures cells"], n_codes: int) -> Usage:
+    """Count the codes that occur, and weigh them by how often they do.
+
+    Raises:
+        ValueError: if a code is none of so many.
+
+    >>> usage(torch.tensor([[0, 0, 1, 1]]), 5)
+    Usage(in_use=2, effective=2.0)
+    """
+    check_ids(n_codes, codes=codes)
+    share = codes.flatten().bincount(minlength=n_codes).double() / codes.numel()
+    return Usage(int((share > 0).sum()), torch.special.entr(share).sum().exp().item())
+
+
+class Language:
+    """Words and codes in one vocabulary: a picture is what comes after a sentence and a stroke.
+
+    Args:
+        words: that a caption may say.
+        n_codes: of the codebook; the codes have the last ids.
+
+    Raises:
+        ValueError: if there is no word or no code.
+
+    >>> language = Language(["a", "one"], n_codes=3)
+    >>> language.prompts([["a", "one"]]), language.nothing(1, 2)
+    (tensor([[1, 3, 4, 6]]), tensor([[1, 5, 5, 6]]))
+    >>> language.sequences([["a", "one"]], torch.tensor([[0, 2]]))
+    tensor([[1, 3, 4, 6, 7, 9]])
+    """
+
+    def __init__(self, words: Iterable[str], n_codes: int) -> None:
+        check_sizes(n_codes=n_codes)
+        codes = (f"#{code}" for code in range(n_codes))
+        self.vocabulary = Vocabulary([*words, "anything", "|", *codes])
+        self.n_codes, self.first = n_codes, len(self.vocabulary) - n_codes
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def prompts(self, captions: Captions) -> Int[Tensor, "batch prompt"]:
+        """Return what a picture goes on with: the words of a caption, and the stroke.
+
+        Raises:
+            ValueError: if captions are of different length, or say a word that is none.
+        """
+        lengths = {len(words) for words in captions}
+        if len(lengths) != 1:
+            raise ValueError(f"captions must be of one length, got {sorted(lengths)}")
+        return torch.tensor([[BOS, *self.vocabulary.encode([*words, "|"])] for words in captions])
+
+    def nothing(self, batch: int, n_words: int) -> Int[Tensor, "batch prompt"]:
+        """Return prompts that leave open what is to be drawn."""
+        return self.prompts([["anything"] * n_words] * batch)
+
+    def sequences(self, captions: Captions, codes: Int[Tensor, "batch cells"]) -> Int[Tensor, "batch seq"]:
+        """Return captions and pictures, one behind the other."""
+        return torch.cat([self.prompts(captions), codes + self.first], dim=1)
+
+    def codes(self, ids: Int[Tensor, "batch cells"]) -> Int[Tensor, "batch cells"]:
+        """Return the codes that a model has written.
+
+        Raises:
+            ValueError: if an id is none of a code.
+        """
+        if bool((ids < self.first).any()):
+            raise ValueError(f"ids of codes begin at {self.first}, got {int(ids.min())}")
+        return ids - self.first
+
+
+def make_drawer(
+    language: Language,
+    length: int,
+    *,
+    d_model: int = 64,
+    n_heads: int = 4,
+    n_layers: int = 2,
+    dropout: float = 0.1,
+    attend: Attend = fused_attend,
+) -> GPT:
+    """Make chapter 10's decoder for words and codes.
+
+    Args:
+        language: what it reads and writes.
+        length: most tokens of a sequence.
+        d_model: width of a token.
+        n_heads: heads of every attention.
+        n_layers: blocks.
+        dropout: share that is dropped in training.
+        attend: how every head attends.
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    References:
+        Ramesh et al. 2021 (DALL-E), arXiv:2102.12092, section 2.
+
+    >>> language = Language(["a", "one"], n_codes=3)
+    >>> drawer = make_drawer(language, length=6)
+    >>> drawer(language.prompts([["a", "one"]]), torch.tensor([[1, 7]])).shape
+    torch.Size([1, 2, 10])
+    """
+    blocks = [
+        EncoderBlock(d_model, n_heads, 4 * d_model, dropout=dropout, attend=attend)
+        for _ in range(n_layers)
+    ]
+    decoder = TransformerEncoder(blocks, nn.LayerNorm(d_model))
+    positions = LearnedPositions(length, d_model)
+    return GPT(len(language), decoder, positions=positions, dropout=dropout)
+
+
+def draw_batches(
+    language: Language,
+    captions: Captions,
+    codes: Int[Tensor, "pictures cells"],
+    recipe: Recipe,
+    *,
+    dropped: float = 0.1,
+) -> Iterator[Int[Tensor, "batch seq"]]:
+    """Draw sequences for every step of a training; of some, all words are replaced by "anything".
+
+    Args:
+        language: of words and codes.
+        captions: one for each picture.
+        codes: of the pictures.
+        recipe: says how many steps, how many sequences for each, and the seed.
+        dropped: share of the sequences that lose their words, so that a model also learns to draw when told nothing.
+
+    Raises:
+        ValueError: if there is not a caption for each picture, or the share is not in [0, 1).
+
+    References:
+        Ho and Salimans 2021, arXiv:2207.12598, algorithm 1.
+
+    >>> language = Language(["a", "one"], n_codes=3)
+    >>> known = draw_batches(language, [["a", "one"]], torch.tensor([[0, 2]]), Recipe(steps=2, batch_size=1))
+    >>> [len(batch) for batch in known]
+    [1, 1]
+    """
+    check_dropout(dropped=dropped)
+    if len(captions) != len(codes):
+        raise ValueError(f"there must be a caption for each of {len(codes)} pictures, got {len(captions)}")
+    known = language.sequences(captions, codes)
+    n_words = known.shape[1] - codes.shape[1] - 2
+    empty = language.nothing(recipe.batch_size, n_words)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    for _ in range(recipe.steps):
+        batch = known[torch.randint(len(known), (recipe.batch_size,), generator=rng)]
+        lost = torch.rand(recipe.batch_size, generator=rng) < dropped
+        batch[lost, : empty.shape[1]] = empty[lost]
+        yield batch
+
+
+def drawing_loss(
+    model: Translator, sequences: Int[Tensor, "batch seq"], n_codes: int, word_weight: float | int = 0.0
+) -> Float[Tensor, ""]:
+    r"""Compare what a model expects next with what comes, where a code comes.
+
+    .. math:: -\frac{\sum_i w_i \log p(t_i \mid t_1, \dots, t_{i-1})}{\sum_i w_i}
+
+    Args:
+        model: of words and codes.
+        sequences: as ``draw_batches`` gives them.
+        n_codes: the last ids of the vocabulary are codes, and count 1.
+        word_weight: what a word counts.
+
+    Raises:
+        ValueError: if the weight is below 0.
+    """
+    check_not_negative(word_weight=word_weight)
+    logits = model(sequences[:, :1], sequences[:, :-1])
+    asked = sequences[:, 1:]
+    weights = torch.where(asked >= logits.shape[-1] - n_codes, 1.0, float(word_weight))
+    nats = F.cross_entropy(logits.transpose(1, 2), asked, reduction="none")
+    return (nats * weights).sum() / weights.sum()
+
+
+class Guided(Translator):
+    r"""A model that says codes alone, and is pushed away from what it would draw if it were told nothing.
+
+    .. math:: \text{logits} = \text{logits}_\text{nothing}
+        + w\, (\text{logits}_\text{words} - \text{logits}_\text{nothing})
+
+    Args:
+        model: of words and codes; ``Cached`` reads each token only once.
+        language: of the model.
+        scale: w. With 1, the words say what they say; with 0 they are not heard; above 1 they are exaggerated.
+
+    Raises:
+        ValueError: if the scale is not finite.
+
+    References:
+        Ho and Salimans 2021, arXiv:2207.12598, equation 6, where the scale is our w less 1.
+    """
+
+    def __init__(self, model: Translator, language: Language, scale: float | int = 1.0) -> None:
+        super().__init__()
+        check_finite(scale=scale)
+        self.model, self.language, self.scale = model, language, scale
+        self.training = model.training
+
+    def encode(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Memory:
+        """Read a prompt, and beside it one that says nothing."""
+        empty = self.language.nothing(len(source), source.shape[1] - 2)
+        both = self.model.encode(source), self.model.encode(empty)
+        return Memory(*(torch.cat(parts, dim=1) for parts in zip(*both, strict=True)))
+
+    def start(self, memory: Memory) -> State:
+        """Start twice."""
+        return tuple(part for half in _halves(memory) for part in self.model.start(half))
+
+    def first_token(
+        self,
+        source: Shaped[Tensor, "batch source *features"],
+        source_mask: Bool[Tensor, "batch source"] | None = None,
+    ) -> Int[Tensor, " batch"]:
+        """Return the last token of every prompt."""
+        return self.model.first_token(source, source_mask)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """Read a code twice, and push the logits; what is no code cannot be said."""
+        n = len(state) // 2
+        told, nothing = _halves(memory)
+        logits, one = self.model.step(token, state[:n], told)
+        without, two = self.model.step(token, state[n:], nothing)
+        pushed = without + self.scale * (logits - without)
+        pushed[:, : self.language.first] = -math.inf
+        return pushed, (*one, *two)
+
+
+def _halves(memory: Memory) -> tuple[Memory, Memory]:
+    one, two = zip(*(part.chunk(2, dim=1) for part in memory), strict=True)
+    return Memory(*one), Memory(*two)
+
+
+def truth(
+    language: Language,
+    sequences: Int[Tensor, "batch seq"],
+    names: Sequence[str],
+    columns: int = 4,
+) -> Bool[Tensor, "batch queries keys"]:
+    """Say which word a query should look at that asks for a code: the one that names what stands there.
+
+    Pictures are made of things side by side, of the same width, and the sentence names them from left to right.
+
+    Args:
+        language: of words and codes.
+        sequences: captions and pictures, as ``language.sequences`` gives them.
+        names: words that name things.
+        columns: patches in a row of a picture.
+
+    Returns:
+        True at one word for each query before a code; the last token of a sequence asks for nothing.
+
+    Raises:
+        ValueError: if captions name different numbers of things, or these do not divide the columns.
+
+    >>> language = Language(["one", "two"], n_codes=3)
+    >>> found = truth(language, language.sequences([["one", "two"]], torch.tensor([[0, 2]])), ["one", "two"], 2)
+    >>> found[0].int()
+    tensor([[0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0],
+            [0, 0, 1, 0, 0]], dtype=torch.int32)
+    """
+    named = torch.isin(sequences, torch.tensor(language.vocabulary.encode(names)))
+    n_things = int(named[0].sum())
+    if bool((named.sum(1) != n_things).any()) or n_things < 1 or columns % n_things:
+        raise ValueError(
+            f"every caption must name as many things, a divisor of {columns}, got {sorted({*named.sum(1).tolist()})}"
+        )
+    places = named.nonzero()[:, 1].view(-1, n_things)  # of the names
+    first = int((sequences[0] >= language.first).int().argmax())
+    n = sequences.shape[1] - 1
+    found = torch.zeros(len(sequences), n, n, dtype=torch.bool)
+    for query in range(first - 1, n):
+        thing = (query - first + 1) % columns // (columns // n_things)
+        found[torch.arange(len(found)), query, places[:, thing]] = True
+    return found
+
+
+def own_word_share(
+    weights: Float[Tensor, "batch heads queries keys"], right: Bool[Tensor, "batch queries keys"]
+) -> Float[Tensor, ""]:
+    r"""Of the weight that lies on names of things, return the share on the name of one's own thing.
+
+    Args:
+        weights: of one block.
+        right: as ``truth`` says.
+
+    Raises:
+        ValueError: as in ``pointing``.
+
+    >>> right = torch.tensor([[[True, False, False], [False, True, False]]])
+    >>> own_word_share(torch.tensor([[[[0.3, 0.1, 0.6], [0.0, 0.4, 0.6]]]]), right)
+    tensor(0.8750, dtype=torch.float64)
+    """
+    name = right.any(1, keepdim=True).expand_as(right) & right.any(-1, keepdim=True)
+    counted = right.any(-1)
+    own = pointing(weights, right, counted).mass.mean()
+    return own / pointing(weights, name, counted).mass.mean()
