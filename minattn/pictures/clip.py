@@ -314,7 +314,7 @@ def contrastive_loss(
     0.2395
     >>> both = torch.tensor([[False, True, False], [True, False, False], [False] * 3])
     >>> round(contrastive_loss(own, own, 2, same=both).item(), 4)
-    0.1644
+    0.1645
     """
     check_floats(pictures=pictures, texts=texts)
     if pictures.shape != texts.shape:
@@ -385,7 +385,7 @@ def modality_gap(
     >>> round(modality_gap(torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[0.8, 0.0]])), 3)
     0.4
     """
-    return (pictures.mean(0) - texts.mean(0)).norm().item()
+    return float((pictures.mean(0) - texts.mean(0)).norm())
 
 
 def _blocks(d_model: int, n_heads: int, n_blocks: int, attend: Attend) -> TransformerEncoder:
