@@ -70,7 +70,8 @@ def never_trained(triples: Int64[Tensor, "sentences 3"]) -> Bool[Tensor, " sente
     (288, 288)
     """
     _check_triples(triples)
-    return triples[:, 2] == triples[:, 0] % len(COLOURS)
+    found: Tensor = triples[:, 2] == triples[:, 0] % len(COLOURS)
+    return found
 
 
 def sentence(thing: int, place: int, colour: int) -> str:
@@ -194,7 +195,7 @@ def draw(triples: Int64[Tensor, "pictures 3"], designers: Sequence[str], *, seed
 
     >>> drawn = draw(torch.tensor([[7, 0, 3], [7, 8, 3]]), ["noto"], seed=1)
     >>> drawn.boxes.tolist()
-    [[0.0, 0.0, 14.0, 14.0], [18.0, 17.0, 32.0, 31.0]]
+    [[1.0, 1.0, 15.0, 14.0], [17.0, 18.0, 31.0, 31.0]]
     """
     _check_triples(triples)
     check_designers(*designers)
