@@ -132,7 +132,8 @@ def numbers(triples: Int64[Tensor, "sentences 3"]) -> Int64[Tensor, " sentences"
     """
     _check_triples(triples)
     thing, place, colour = triples.T
-    return (thing * len(PLACES) + place) * len(COLOURS) + colour
+    found: Tensor = (thing * len(PLACES) + place) * len(COLOURS) + colour
+    return found
 
 
 class Placed(NamedTuple):
