@@ -9,6 +9,7 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
+    "pictures.clip": 19,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""
