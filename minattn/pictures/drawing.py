@@ -1,4 +1,4 @@
-"""Pictures from words (chapter 20): a picture is written token by token, by the decoder that writes texts in chapter 10."""
+"""Pictures from words (chapter 20): the decoder that writes texts in chapter 10 writes a picture, token by token."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +13,8 @@ from minattn.checks import check_dropout, check_finite, check_ids, check_not_neg
 from minattn.dot_product import fused_attend
 from minattn.language.gpt import GPT
 from minattn.learning import Recipe
+from minattn.pictures.clip import CLIP, PictureEncoder, TextEncoder
+from minattn.pictures.vit import ConvPatches
 from minattn.pointing import pointing
 from minattn.positions import LearnedPositions
 from minattn.seam import Attend
@@ -35,12 +37,16 @@ class Codebook(NamedTuple):
 
     centres: Float[Tensor, "codes 4"]
 
-    def encode(self, pictures: UInt8[Tensor, "pictures height width 1"]) -> Int[Tensor, "pictures cells"]:
+    def encode(
+        self, pictures: UInt8[Tensor, "pictures height width 1"]
+    ) -> Int[Tensor, "pictures cells"]:
         """Return for each patch the number of the typical one that is nearest, row after row."""
         cut = patches(pictures)
         return nearest(cut.flatten(0, 1), self.centres)[0].view(cut.shape[:2])
 
-    def decode(self, codes: Int[Tensor, "pictures cells"], columns: int = 4) -> UInt8[Tensor, "pictures height width 1"]:
+    def decode(
+        self, codes: Int[Tensor, "pictures cells"], columns: int = 4
+    ) -> UInt8[Tensor, "pictures height width 1"]:
         """Put typical patches together: a picture of so many columns of patches.
 
         Raises:
@@ -56,7 +62,9 @@ class Codebook(NamedTuple):
         return cut.reshape(-1, rows * SIDE, columns * SIDE, 1)
 
 
-def patches(pictures: UInt8[Tensor, "pictures height width 1"]) -> Float[Tensor, "pictures cells 4"]:
+def patches(
+    pictures: UInt8[Tensor, "pictures height width 1"],
+) -> Float[Tensor, "pictures cells 4"]:
     """Cut pictures into patches of two by two pixels, row after row; 0 for paper, 1 for ink.
 
     Raises:
@@ -91,7 +99,7 @@ def learn_codebook(
     seed: int = 0,
     rounds: int = 20,
 ) -> Codebook:
-    r"""Find typical patches by k-means: give every patch to the nearest centre, move each centre to the mean of its own.
+    r"""Find typical patches by k-means: give each patch to the nearest centre, move the centre to the mean of its own.
 
     .. math:: c_k = \frac{1}{|S_k|} \sum_{x \in S_k} x, \qquad
         S_k = \{x : k = \arg\min_j \lVert x - c_j \rVert\}
@@ -116,9 +124,11 @@ def learn_codebook(
     torch.Size([1, 1])
     """
     check_sizes(n_codes=n_codes, rounds=rounds)
-    points, counts = patches(pictures).flatten(0, 1).unique(dim=0, return_counts=True)
+    points, counts = torch.unique(patches(pictures).flatten(0, 1), dim=0, return_counts=True)
     if len(points) < n_codes:
-        raise ValueError(f"n_codes must be at most the {len(points)} different patches, got {n_codes}")
+        raise ValueError(
+            f"n_codes must be at most the {len(points)} different patches, got {n_codes}"
+        )
     rng = torch.Generator().manual_seed(seed)
     centres = points[torch.randperm(len(points), generator=rng)[:n_codes]]
     for _ in range(rounds):
@@ -199,7 +209,9 @@ class Language:
         """Return prompts that leave open what is to be drawn."""
         return self.prompts([["anything"] * n_words] * batch)
 
-    def sequences(self, captions: Captions, codes: Int[Tensor, "batch cells"]) -> Int[Tensor, "batch seq"]:
+    def sequences(
+        self, captions: Captions, codes: Int[Tensor, "batch cells"]
+    ) -> Int[Tensor, "batch seq"]:
         """Return captions and pictures, one behind the other."""
         return torch.cat([self.prompts(captions), codes + self.first], dim=1)
 
@@ -285,7 +297,9 @@ def draw_batches(
     """
     check_dropout(dropped=dropped)
     if len(captions) != len(codes):
-        raise ValueError(f"there must be a caption for each of {len(codes)} pictures, got {len(captions)}")
+        raise ValueError(
+            f"there must be a caption for each of {len(codes)} pictures, got {len(captions)}"
+        )
     known = language.sequences(captions, codes)
     n_words = known.shape[1] - codes.shape[1] - 2
     empty = language.nothing(recipe.batch_size, n_words)
@@ -298,7 +312,10 @@ def draw_batches(
 
 
 def drawing_loss(
-    model: Translator, sequences: Int[Tensor, "batch seq"], n_codes: int, word_weight: float | int = 0.0
+    model: Translator,
+    sequences: Int[Tensor, "batch seq"],
+    n_codes: int,
+    word_weight: float | int = 0.0,
 ) -> Float[Tensor, ""]:
     r"""Compare what a model expects next with what comes, where a code comes.
 
@@ -452,3 +469,48 @@ def own_word_share(
     counted = right.any(-1)
     own = pointing(weights, right, counted).mass.mean()
     return own / pointing(weights, name, counted).mass.mean()
+
+
+def make_digit_clip(vocab_size: int) -> CLIP:
+    """Make chapter 19's model, untrained, in the size that grey digits of eight by eight pixels need.
+
+    Args:
+        vocab_size: words that a caption may say, with the special tokens.
+
+    >>> make_digit_clip(18)(torch.zeros(2, 8, 8, 1, dtype=torch.uint8), torch.tensor([[3, 7, 15]])).shape
+    torch.Size([2, 1])
+    """
+    pictures = PictureEncoder(8, 2, 32, d_model=48, n_blocks=2, patches=ConvPatches(48, channels=1))
+    return CLIP(pictures, TextEncoder(vocab_size, 3, 32, d_model=48))
+
+
+@torch.no_grad()
+def best_of(
+    clip: CLIP,
+    pictures: UInt8[Tensor, "drawn 8 8 1"],
+    texts: Int[Tensor, "asked words"],
+) -> Int[Tensor, " asked"]:
+    """Choose for every caption one of the pictures that were drawn for it: the one that fits best.
+
+    Args:
+        clip: compares pictures with captions.
+        pictures: the same number for each caption, one after the other.
+        texts: the captions, as the model reads them.
+
+    Returns:
+        The numbers of the chosen pictures.
+
+    Raises:
+        ValueError: if there are not equally many pictures for each caption.
+
+    References:
+        Ramesh et al. 2021, arXiv:2102.12092, section 2.6, which chooses among 512.
+    """
+    n, rest = divmod(len(pictures), len(texts))
+    if rest or not n:
+        raise ValueError(
+            f"there must be as many pictures for each of {len(texts)} captions, got {len(pictures)}"
+        )
+    drawn = clip.picture_vectors(pictures).view(len(texts), n, -1)
+    fits = (drawn * clip.text_vectors(texts)[:, None]).sum(-1)
+    return fits.argmax(1) + n * torch.arange(len(texts))
