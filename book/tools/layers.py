@@ -10,6 +10,8 @@ from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
     "pictures.clip": 19,
+    "pictures.drawing": 20,
+    "tasks.told_digits": 20,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""
