@@ -181,7 +181,7 @@ def test_what_is_written_are_codes(language, drawer, kept):
     model = Cached(drawer) if kept else drawer
     with seeded(5):
         found = sample(
-            Guided(model, language, 3), language.prompts(CAPTIONS * 20), CELLS, temperature=2
+            Guided(model, language, 3), language.prompts(CAPTIONS * 20), CELLS, temperature=2.0
         )
     assert found.shape == (40, CELLS) and language.codes(found).max() < CODES
     torch.testing.assert_close(
