@@ -19,15 +19,8 @@ from book.experiments.text_to_image_measures import (
 from minattn.decoding import Cached
 from minattn.language.gpt import GPT
 from minattn.learning import Recipe, learn
-from minattn.pictures.drawing import (
-    Codebook,
-    Language,
-    draw_batches,
-    drawing_loss,
-    learn_codebook,
-    make_drawer,
-    usage,
-)
+from minattn.pictures.codebook import Codebook, learn_codebook, usage
+from minattn.pictures.drawing import Language, draw_batches, drawing_loss, make_drawer
 from minattn.recording import recording
 from minattn.schedules import OneCycle
 from minattn.tasks.digits import digits

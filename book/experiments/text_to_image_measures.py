@@ -11,7 +11,8 @@ from minattn.checkpoints import load_model
 from minattn.claims import stored_model
 from minattn.decoding import sample
 from minattn.pictures.clip import CLIP
-from minattn.pictures.drawing import Codebook, Guided, Language, best_of
+from minattn.pictures.codebook import Codebook
+from minattn.pictures.drawing import Guided, Language, best_of
 from minattn.tasks.digits import digits
 from minattn.tasks.told_digits import STROKES, Judge, caption, judge, one_digit, strokes
 from minattn.training import seeded

@@ -11,7 +11,8 @@ from book.experiments.running import run_all
 from book.experiments.text_to_image import DROPOUT, N_CODES, make_model, surprise, teach
 from book.experiments.text_to_image_measures import asked, found, written
 from minattn.decoding import Cached
-from minattn.pictures.drawing import Codebook, Language, learn_codebook, nearest, patches, usage
+from minattn.pictures.codebook import Codebook, learn_codebook, nearest, patches, usage
+from minattn.pictures.drawing import Language
 from minattn.tasks.digits import digits
 from minattn.tasks.told_digits import WORDS
 from minattn.training import seeded

@@ -15,12 +15,11 @@ from minattn.decoding import Cached
 from minattn.language.gpt import GPT
 from minattn.learning import learn
 from minattn.masks import Mask
+from minattn.pictures.codebook import Codebook, learn_codebook
 from minattn.pictures.drawing import (
-    Codebook,
     Language,
     draw_batches,
     drawing_loss,
-    learn_codebook,
     make_drawer,
     own_word_share,
     truth,

@@ -8,7 +8,8 @@ from book.experiments.text_to_image_measures import Asked, asked, found, spread,
 from book.experiments.text_to_image_sides import Recurrent, careless_codebook
 from minattn.decoding import Cached
 from minattn.dot_product import attend
-from minattn.pictures.drawing import Language, learn_codebook, make_drawer, usage
+from minattn.pictures.codebook import learn_codebook, usage
+from minattn.pictures.drawing import Language, make_drawer
 from minattn.tasks.digits import digits
 from minattn.tasks.told_digits import WORDS, is_held_out, one_digit, strokes
 from minattn.training import seeded

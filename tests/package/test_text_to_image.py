@@ -9,21 +9,17 @@ from hypothesis import strategies as st
 
 from minattn.decoding import Cached, sample
 from minattn.learning import Recipe, learn
+from minattn.pictures.codebook import Codebook, learn_codebook, nearest, patches, usage
 from minattn.pictures.drawing import (
-    Codebook,
     Guided,
     Language,
     best_of,
     draw_batches,
     drawing_loss,
-    learn_codebook,
     make_digit_clip,
     make_drawer,
-    nearest,
     own_word_share,
-    patches,
     truth,
-    usage,
 )
 from minattn.recording import recording
 from minattn.training import seeded
