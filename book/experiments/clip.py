@@ -1,6 +1,6 @@
 """Chapter 19: a sentence finds its picture among hundreds, by two encoders and one loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -17,25 +17,20 @@ from minattn.tasks.placed_emoji import SIDE, VOCABULARY, Placed
 from minattn.training import seeded
 
 PATCH, WIDTH, LENGTH = 4, 64, 8
-STEPS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 600, 128, 4e-3, 0.05
+STEPS, BATCH_SIZE, ALIKE, LEARNING_RATE, WEIGHT_DECAY = 600, 128, 8, 4e-3, 0.05
 
 ARMS: dict[str, dict[str, Any]] = {"two encoders": {}}
 
 Loss = Callable[[Any, Placed], Tensor]
 
 
-def make_model(
-    seed: int,
-    pictures: dict[str, Any] | None = None,
-    texts: dict[str, Any] | None = None,
-    **settings: Any,
-) -> CLIP:
+def make_model(seed: int, n_blocks: int = 0, **settings: Any) -> CLIP:
     """Make a model with fresh weights."""
     with seeded(seed):
-        stem = {"patches": SmallStem(WIDTH), **(pictures or {})}
-        see = PictureEncoder(SIDE, PATCH, WIDTH, d_model=WIDTH, **stem)
-        read = TextEncoder(len(VOCABULARY), LENGTH, WIDTH, d_model=WIDTH, **(texts or {}))
-        return CLIP(see, read, **settings)
+        see = PictureEncoder(
+            SIDE, PATCH, WIDTH, patches=SmallStem(WIDTH), n_blocks=n_blocks, d_ff=2 * WIDTH
+        )
+        return CLIP(see, TextEncoder(len(VOCABULARY), LENGTH, WIDTH), **settings)
 
 
 def recipe(seed: int, steps: int = STEPS, batch_size: int = BATCH_SIZE) -> Recipe:
@@ -60,11 +55,13 @@ def teach(
     model: Any,
     how: Recipe,
     loss: Loss = plain_loss,
-    designers: Sequence[str] = TRAINED,
+    alike: int = ALIKE,
     again: bool = False,
 ) -> Any:
     """Train a model, and return the loss of every step."""
-    drawn = placed_emoji.batches(how.steps, how.batch_size, designers, seed=how.seed, again=again)
+    drawn = placed_emoji.batches(
+        how.steps, how.batch_size, TRAINED, seed=how.seed, alike=alike, again=again
+    )
     return learn(model, drawn, loss, how, progress=False)
 
 
