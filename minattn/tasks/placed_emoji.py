@@ -281,7 +281,7 @@ def batches(
     >>> [len(batch.pictures) for batch in batches(2, 5, ["noto"], seed=1)]
     [5, 5]
     >>> next(batches(1, 4, ["noto"], seed=1, alike=2)).triples[:, 1:].tolist()
-    [[2, 0], [2, 0], [8, 2], [8, 2]]
+    [[2, 5], [2, 5], [4, 3], [4, 3]]
     """
     check_sizes(steps=steps, batch_size=batch_size, alike=alike)
     check_designers(*designers)

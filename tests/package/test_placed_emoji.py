@@ -78,6 +78,15 @@ def test_a_batch_has_no_sentence_twice_unless_it_may():
     assert torch.equal(twice.same, (twice.texts[:, None] == twice.texts).all(-1))
 
 
+def test_some_sentences_of_a_batch_differ_in_the_thing_alone():
+    for batch in task.batches(5, 28, TRAINED, seed=1, alike=7):
+        groups = batch.triples.view(4, 7, 3)
+        assert (groups[:, :, 1:] == groups[:, :1, 1:]).all()
+        assert all(len(group[:, 0].unique()) == 7 for group in groups)
+        assert len(groups[:, 0, 1:].unique(dim=0)) == 4
+        assert not task.never_trained(batch.triples).any()
+
+
 def test_the_truth_is_the_box():
     drawn = task.draw(EVERY[::101], TRAINED, seed=6)
     right = task.truth(drawn)
@@ -123,6 +132,12 @@ def test_what_does_not_fit_is_refused():
         task.draw(torch.tensor([[0, 0, 0]]), ["nobody"], seed=1)
     with pytest.raises(ValueError, match="batch_size must be at most 1440, got 1441"):
         next(task.batches(1, 1441, TRAINED, seed=1))
+    with pytest.raises(ValueError, match="batch_size must be at most 108, got 110"):
+        next(task.batches(1, 110, TRAINED, seed=1, alike=2))
+    with pytest.raises(ValueError, match="alike must divide batch_size 8 and be at most 26, got 3"):
+        next(task.batches(1, 8, TRAINED, seed=1, alike=3))
+    with pytest.raises(ValueError, match="alike must be 1 where sentences are drawn again, got 2"):
+        next(task.batches(1, 8, TRAINED, seed=1, alike=2, again=True))
     with pytest.raises(ValueError, match="things must hold ids from 0 to 31, got 32"):
         task.draw_pairs(torch.tensor([[0, 32]]), TRAINED, seed=1)
     with pytest.raises(ValueError, match="sentences must be at least 1, got 0"):
