@@ -8,12 +8,19 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from minattn.checks import check_floats, check_ids, check_positive, check_sizes, look_up
+from minattn.checks import (
+    check_floats,
+    check_ids,
+    check_positive,
+    check_sizes,
+    check_whole,
+    look_up,
+)
 from minattn.dot_product import fused_attend
 from minattn.multihead import MultiHeadAttention
 from minattn.pictures.patches import Patches, Places, channels_first, check_channels
 from minattn.seam import Attend
-from minattn.transformer import EncoderBlock, TransformerEncoder
+from minattn.transformer import EncoderBlock, FeedForward, Residual, TransformerEncoder
 from minattn.vocabulary import PAD
 
 TEMPERATURE = 0.07
@@ -65,7 +72,7 @@ class AttentionPooling(nn.Module):
 
 
 class SmallStem(nn.Module):
-    """Two convolutions that halve a picture twice: a token for every four by four pixels, which sees ten.
+    """Two convolutions that each halve a picture: a token for every four by four pixels, which sees ten by ten.
 
     Args:
         d_model: width of a token.
@@ -89,6 +96,7 @@ class SmallStem(nn.Module):
             nn.Conv2d(channels, d_model // 2, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(d_model // 2, d_model, 4, stride=2, padding=1),
+            nn.ReLU(),
         )
 
     def forward(
@@ -107,7 +115,10 @@ class SmallStem(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """Make a vector of a picture: patches, blocks of a Transformer, a query that asks all of them.
+    """Make a vector of a picture: tokens, blocks of a Transformer if wanted, a query that asks all tokens.
+
+    Without blocks a token knows only what stands in its place, so that where the query looks says where what it
+    found is.
 
     Args:
         side: pixels of a picture in a row and in a column.
@@ -116,12 +127,13 @@ class PictureEncoder(nn.Module):
         channels: 3 for red, green and blue, 1 for grey.
         d_model: width of a patch's token.
         n_heads: heads of every attention.
-        n_blocks: how many blocks.
+        n_blocks: how many blocks; none is fine where the tokens see enough.
+        d_ff: width of a feed-forward behind the pooling; 0 for none.
         patches: makes as many tokens of that width in another way than ``Patches`` does.
         attend: how every head attends.
 
     Raises:
-        ValueError: if a size is below 1, no whole number of patches fits, or the heads do not divide the width.
+        ValueError: if a size is out of range, no whole number of patches fits, or the heads do not divide the width.
 
     >>> encode = PictureEncoder(side=8, patch=2, d_out=5, channels=1, d_model=12)
     >>> encode(torch.zeros(3, 8, 8, 1, dtype=torch.uint8)).shape
@@ -138,25 +150,34 @@ class PictureEncoder(nn.Module):
         d_model: int = 64,
         n_heads: int = 4,
         n_blocks: int = 1,
+        d_ff: int = 0,
         patches: nn.Module | None = None,
         attend: Attend = fused_attend,
     ) -> None:
         super().__init__()
-        check_sizes(side=side, patch=patch, d_out=d_out, n_blocks=n_blocks)
+        check_sizes(side=side, patch=patch, d_out=d_out)
+        check_whole(0, n_blocks=n_blocks, d_ff=d_ff)
         if side % patch:
             raise ValueError(f"side must be a multiple of patch {patch}, got {side}")
         self.patches = Patches(patch, d_model, channels) if patches is None else patches
         self.places = Places(side // patch, side // patch, d_model)
-        self.encoder = _blocks(d_model, n_heads, n_blocks, attend)
+        self.encoder = (
+            _blocks(d_model, n_heads, n_blocks, attend) if n_blocks else nn.LayerNorm(d_model)
+        )
         self.pool = AttentionPooling(d_model, n_heads, attend=attend)
+        if d_ff:
+            self.add_feed_forward = Residual(d_model)
+            self.feed_forward = FeedForward(d_model, d_ff)
         self.project = nn.Linear(d_model, d_out)
 
     def forward(
         self, pictures: UInt8[Tensor, "batch height width channels"]
     ) -> Float[Tensor, "batch d_out"]:
         """Return one vector for each picture, of any length."""
-        tokens = self.places(self.patches(pictures))
-        vectors: Tensor = self.project(self.pool(self.encoder(tokens)))
+        found = self.pool(self.encoder(self.places(self.patches(pictures))))
+        if hasattr(self, "feed_forward"):
+            found = self.add_feed_forward(found, self.feed_forward)
+        vectors: Tensor = self.project(found)
         return vectors
 
 

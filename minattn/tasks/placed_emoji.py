@@ -136,6 +136,16 @@ def numbers(triples: Int64[Tensor, "sentences 3"]) -> Int64[Tensor, " sentences"
     return found
 
 
+def pair_ids(things: Int64[Tensor, "pairs 2"]) -> Int64[Tensor, "pairs 6"]:
+    """Return the ids of sentences on two things, the left one first.
+
+    >>> pair_ids(torch.tensor([[7, 31]]))
+    tensor([[ 3, 16, 42,  8,  3, 40]])
+    """
+    check_ids(len(CLASSES), things=things)
+    return encode([pair_sentence(*two) for two in things.tolist()])
+
+
 class Placed(NamedTuple):
     """Pictures of one emoji each, and what is known of them.
 
@@ -175,7 +185,7 @@ class Pairs(NamedTuple):
     @property
     def texts(self) -> Int64[Tensor, "pictures 6"]:
         """The ids of their sentences."""
-        return encode([pair_sentence(*two) for two in self.things.tolist()])
+        return pair_ids(self.things)
 
     @property
     def swapped(self) -> "Pairs":
@@ -246,7 +256,13 @@ def draw_pairs(
 
 
 def batches(
-    steps: int, batch_size: int, designers: Sequence[str], *, seed: int, again: bool = False
+    steps: int,
+    batch_size: int,
+    designers: Sequence[str],
+    *,
+    seed: int,
+    alike: int = 1,
+    again: bool = False,
 ) -> Iterator[Placed]:
     """Draw new pictures for every step of a training, of sentences that are trained.
 
@@ -255,24 +271,46 @@ def batches(
         batch_size: pictures of each.
         designers: whose emoji.
         seed: of sentences and pictures.
+        alike: so many sentences at a time have one place and one colour, and differ in the thing alone.
         again: draw from the sentences with replacement, so that a batch may have one twice.
 
     Raises:
-        ValueError: if a number is below 1, a batch without repetition has more than there are, or there is no such
-            designer.
+        ValueError: if a number is below 1, there are not so many sentences, ``alike`` does not divide the batch or
+            is asked for together with ``again``, or there is no such designer.
 
     >>> [len(batch.pictures) for batch in batches(2, 5, ["noto"], seed=1)]
     [5, 5]
+    >>> next(batches(1, 4, ["noto"], seed=1, alike=2)).triples[:, 1:].tolist()
+    [[2, 5], [2, 5], [4, 3], [4, 3]]
     """
-    check_sizes(steps=steps, batch_size=batch_size)
+    check_sizes(steps=steps, batch_size=batch_size, alike=alike)
     check_designers(*designers)
     known = every()[~never_trained(every())]
-    if not again and batch_size > len(known):
-        raise ValueError(f"batch_size must be at most {len(known)}, got {batch_size}")
+    ground = known[:, 1] * len(COLOURS) + known[:, 2]
+    groups = [known[ground == one] for one in range(len(PLACES) * len(COLOURS))]
+    _check_batches(batch_size, alike, again, min(map(len, groups)))
     rng = np.random.default_rng([seed, steps])
     for _ in range(steps):
-        chosen = rng.choice(len(known), batch_size, replace=again)
-        yield draw(known[chosen], designers, seed=int(rng.integers(2**31)))
+        if alike > 1:
+            chosen = rng.choice(len(groups), batch_size // alike, replace=False)
+            some = [groups[i][rng.choice(len(groups[i]), alike, replace=False)] for i in chosen]
+            triples = torch.cat(some)
+        else:
+            triples = known[rng.choice(len(known), batch_size, replace=again)]
+        yield draw(triples, designers, seed=int(rng.integers(2**31)))
+
+
+def _check_batches(batch_size: int, alike: int, again: bool, most_alike: int) -> None:
+    n_grounds = len(PLACES) * len(COLOURS)
+    most = n_grounds * alike if alike > 1 else int((~never_trained(every())).sum())
+    if not again and batch_size > most:
+        raise ValueError(f"batch_size must be at most {most}, got {batch_size}")
+    if batch_size % alike or alike > most_alike:
+        raise ValueError(
+            f"alike must divide batch_size {batch_size} and be at most {most_alike}, got {alike}"
+        )
+    if again and alike > 1:
+        raise ValueError(f"alike must be 1 where sentences are drawn again, got {alike}")
 
 
 def truth(placed: Placed, cells: int = 8) -> Bool[Tensor, "pictures 1 {cells}*{cells}"]:
