@@ -78,13 +78,17 @@ def test_every_code_is_used_and_each_centre_is_the_mean_of_its_own():
 
 
 def test_a_code_without_patches_begins_anew():
-    # Two heaps far apart and one patch between: whatever it begins with, three codes find all three.
-    heaps = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [128, 128, 128, 128]]
-    heaps += [[255, 255, 255, 255], [254, 255, 255, 255], [255, 254, 255, 255]]
-    known = torch.tensor(heaps, dtype=torch.uint8).view(-1, 2, 2, 1)
-    for seed in range(20):
-        book = learn_codebook(known, 3, seed=seed)
-        assert usage(book.encode(known), 3).in_use == 3
+    # From where it begins here, one of four codes has lost all its patches after a round.
+    points = [[1, 3], [4, 6], [4, 7], [5, 0], [5, 1], [5, 2], [6, 2]]
+    known = torch.tensor([[30 * x, 30 * y, 0, 0] for x, y in points], dtype=torch.uint8)
+    known = known.view(-1, 2, 2, 1)
+    assert usage(learn_codebook(known, 4).encode(known), 4).in_use == 4
+
+
+def test_a_patch_counts_as_often_as_it_is_there():
+    known = torch.tensor([0, 0, 0, 200], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 1)
+    book = learn_codebook(known.contiguous(), 1)
+    torch.testing.assert_close(book.centres, torch.full((1, 4), 50 / 255).double())
 
 
 def test_a_codebook_depends_on_its_seed_alone():
