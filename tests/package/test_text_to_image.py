@@ -86,9 +86,9 @@ def test_a_code_without_patches_begins_anew():
 
 
 def test_a_patch_counts_as_often_as_it_is_there():
-    known = torch.tensor([0, 0, 0, 200], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 1)
+    known = torch.tensor([0, 200, 200, 200], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 1)
     book = learn_codebook(known.contiguous(), 1)
-    torch.testing.assert_close(book.centres, torch.full((1, 4), 50 / 255).double())
+    torch.testing.assert_close(book.centres, torch.full((1, 4), 150 / 255).double())
 
 
 def test_a_codebook_depends_on_its_seed_alone():
