@@ -27,6 +27,7 @@ import minattn.tasks.facts
 import minattn.tasks.functions
 import minattn.tasks.many_voices
 import minattn.tasks.persons
+import minattn.tasks.placed_emoji
 import minattn.tasks.scenes
 import minattn.tasks.spoken_numbers
 import minattn.tasks.stereo
@@ -53,6 +54,8 @@ CUT = slice(96, 120), slice(160)
 """Of the scenes of chapter 17; and how many are drawn."""
 SCENES_FOR_ONE = {"rows": 25, "free": 50}
 """Of so many scenes one is drawn; those of captions stand in rows."""
+PLACED_FOR_ONE = 29
+"""Where pictures of more than 200 sentences are drawn, of so many sentences one is; no kind of sentence is left out."""
 N_SPOKEN = {"train": 48, "validation": 4, "held_out": 4}
 
 
@@ -170,6 +173,9 @@ def _stand_ins() -> dict[Any, Any]:
         found[view] = cache(_cut_out(view))
     found[stereo.stereo_pairs] = cache(_few_pairs(stereo.stereo_pairs))
     found[minattn.tasks.scenes.scenes] = _few_scenes(minattn.tasks.scenes.scenes)
+    placed = minattn.tasks.placed_emoji
+    found[placed.draw] = _few_placed(placed.draw)
+    found[placed.draw_pairs] = _few_placed(placed.draw_pairs)
     found[minattn.tasks.two_languages] = cache(_few(minattn.tasks.two_languages))
     return found
 
@@ -289,6 +295,14 @@ def _few_scenes(draw: Callable[..., Any]) -> Callable[..., Any]:
     def few(number: int, *arguments: Any, layout: str = "rows", **named: Any) -> Any:
         few_of_them = -(-number // SCENES_FOR_ONE[layout])
         return draw(few_of_them, *arguments, layout=layout, **named)
+
+    return few
+
+
+def _few_placed(draw: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(draw)
+    def few(told: Any, *arguments: Any, **named: Any) -> Any:
+        return draw(told if len(told) <= 200 else told[::PLACED_FOR_ONE], *arguments, **named)
 
     return few
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
+    "pictures.clip": 19,
+    "pictures.codebook": 20,
+    "pictures.drawing": 20,
+    "tasks.told_digits": 20,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""
