@@ -62,7 +62,7 @@ def _mean_of_all(scores: Tensor, real: Tensor) -> Tensor:
 
 
 def _heads(vectors: Tensor, n_heads: int) -> Tensor:
-    return vectors.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    return vectors.reshape(*vectors.shape[:2], n_heads, -1).transpose(1, 2)
 
 
 def _heads_scrambled(vectors: Tensor, n_heads: int) -> Tensor:
@@ -70,7 +70,7 @@ def _heads_scrambled(vectors: Tensor, n_heads: int) -> Tensor:
 
 
 def _heads_interleaved(vectors: Tensor, n_heads: int) -> Tensor:
-    return vectors.unflatten(-1, (-1, n_heads)).permute(0, 3, 1, 2)
+    return vectors.reshape(*vectors.shape[:2], -1, n_heads).permute(0, 3, 1, 2)
 
 
 def _one_head(vectors: Tensor, n_heads: int) -> Tensor:

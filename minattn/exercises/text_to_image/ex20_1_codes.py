@@ -22,9 +22,14 @@ def there_and_back(pictures: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     return _there_and_back(pictures, centres)
 
 
+def _grid(pictures: Tensor, side: int) -> Tensor:
+    """Split height and width: (pictures, rows, pixels down, columns, pixels across)."""
+    n, height, width = pictures.shape
+    return pictures.reshape(n, height // side, side, width // side, side)
+
+
 def _cut(pictures: Tensor, side: int) -> Tensor:
-    grid = pictures.unflatten(2, (-1, side)).unflatten(1, (-1, side))
-    return grid.transpose(2, 3).flatten(3).flatten(1, 2)
+    return _grid(pictures, side).transpose(2, 3).reshape(len(pictures), -1, side * side)
 
 
 def _strips(pictures: Tensor, side: int) -> Tensor:
@@ -32,12 +37,11 @@ def _strips(pictures: Tensor, side: int) -> Tensor:
 
 
 def _columns_first(pictures: Tensor, side: int) -> Tensor:
-    grid = pictures.unflatten(2, (-1, side)).unflatten(1, (-1, side))
-    return grid.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)
+    return _grid(pictures, side).permute(0, 3, 1, 2, 4).reshape(len(pictures), -1, side * side)
 
 
 def _pixels_by_columns(pictures: Tensor, side: int) -> Tensor:
-    return _cut(pictures, side).unflatten(2, (side, side)).mT.flatten(2)
+    return _grid(pictures, side).permute(0, 1, 3, 4, 2).reshape(len(pictures), -1, side * side)
 
 
 def _all_by_columns(pictures: Tensor, side: int) -> Tensor:
@@ -46,7 +50,7 @@ def _all_by_columns(pictures: Tensor, side: int) -> Tensor:
 
 def _join(patches: Tensor, height: int, width: int) -> Tensor:
     side = isqrt(patches.shape[2])
-    grid = patches.unflatten(2, (side, side)).unflatten(1, (height // side, width // side))
+    grid = patches.reshape(-1, height // side, width // side, side, side)
     return grid.transpose(2, 3).reshape(-1, height, width)
 
 
@@ -57,13 +61,14 @@ def _join_strips(patches: Tensor, height: int, width: int) -> Tensor:
 def _join_as_read_by_columns(patches: Tensor, height: int, width: int) -> Tensor:
     """Lay the patches out column by column, each as it is."""
     side = isqrt(patches.shape[2])
-    grid = patches.unflatten(2, (side, side)).unflatten(1, (width // side, height // side))
+    grid = patches.reshape(-1, width // side, height // side, side, side)
     return grid.permute(0, 2, 3, 1, 4).reshape(-1, height, width)
 
 
 def _join_pixels_by_columns(patches: Tensor, height: int, width: int) -> Tensor:
     side = isqrt(patches.shape[2])
-    return _join(patches.unflatten(2, (side, side)).mT.flatten(2), height, width)
+    grid = patches.reshape(-1, height // side, width // side, side, side)
+    return grid.permute(0, 1, 4, 2, 3).reshape(-1, height, width)
 
 
 def _distances(patches: Tensor, centres: Tensor) -> Tensor:

@@ -144,7 +144,7 @@ def _cases() -> list[Case]:
         (numbers(2020, 2, 3), numbers(2021, 2, 3), 1.5, 0.6),
         (numbers(2022, 3, 5), numbers(2023, 3, 5), 2.5, 0.85),
         (numbers(2024, 2, 7), numbers(2025, 2, 7), 0.0, 0.7),
-        (numbers(2026, 5, 11), numbers(2027, 5, 11), 1.0, 0.8),
+        (numbers(2026, 5, 11), numbers(2027, 5, 11), 1.0, 0.82),
         (numbers(2028, 3, 7), numbers(2029, 3, 7), 2.0, 0.95),
     ]
 

@@ -117,7 +117,7 @@ def _step(
 def _dropped(patches: Tensor, centres: Tensor) -> Tensor:
     """Return the centres that somebody chose, and no others."""
     codes = _distances(patches, centres).argmin(1)
-    return _step(patches, centres)[codes.unique()]
+    return _step(patches, centres)[torch.bincount(codes, minlength=len(centres)) > 0]
 
 
 def _to_the_nearest_patch(patches: Tensor, centres: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ EXERCISE = Exercise(
             "not_shifted",
             partial(_examples, shift=0),
             "A symptom is left: the answer stands in the input, so a model that copies has no loss at all, and draws "
-            "one code again and again. At each place the target is the token after: sequence[:, 1:] for sequence[:, :-1].",
+            "one code again and again. The target is the token after: sequence[:, 1:] for sequence[:, :-1].",
             also=[
                 *_together(
                     (0,), (None, 0, 1), (_codes_only, _all, _separator_too, _first_code_not)
@@ -160,8 +160,8 @@ EXERCISE = Exercise(
         Mistake(
             "words_count",
             partial(_examples, counted=_all),
-            "A symptom is left: the loss counts words as well. They are given and need not be said, and with few codes "
-            "they would be half of the loss. Only a target that is a code counts, so the separator does not either.",
+            "A symptom is left: the loss counts words as well. They are given and need not be said, and with few "
+            "codes they would be half of the loss. Only a target that is a code counts, so the separator does not either.",
             also=[
                 partial(_examples, counted=_separator_too),
                 partial(_examples, counted=_words_only),
