@@ -89,7 +89,8 @@ def _loss(
         power: of the temperature, by which the scores are multiplied.
         loss: what is made of the scores.
     """
-    return loss(unit(pictures) @ unit(captions).T * temperature**power)
+    cosines = unit(pictures) @ unit(captions).T
+    return loss(cosines * float(temperature**power))
 
 
 def _cases() -> list[Case]:

@@ -149,7 +149,7 @@ EXERCISE = Exercise(
         Mistake(
             "separator_dropped",
             partial(_examples, separator=False),
-            "The separator is gone. It is what the model reads when it is to say the first code: without it, that is the "
+            "The separator is gone. It is what the model reads when it says the first code: without it, that is the "
             "last word, and where the words have an end remains a guess.",
             also=[
                 partial(_examples, separator=False, offset=offset, counted=counted)
@@ -161,7 +161,7 @@ EXERCISE = Exercise(
             "words_count",
             partial(_examples, counted=_all),
             "A symptom is left: the loss counts words as well. They are given and need not be said, and with few "
-            "codes they would be half of the loss. Only a target that is a code counts, so the separator does not either.",
+            "codes they would be half of the loss. Only a target that is a code counts, and the separator is none.",
             also=[
                 partial(_examples, counted=_separator_too),
                 partial(_examples, counted=_words_only),
