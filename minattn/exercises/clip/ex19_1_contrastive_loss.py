@@ -67,7 +67,7 @@ def _unit_over_the_batch(vectors: Tensor) -> Tensor:
 
 
 def _unit_as_a_whole(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm()
+    return vectors / torch.linalg.vector_norm(vectors)
 
 
 def _loss(
@@ -89,8 +89,7 @@ def _loss(
         power: of the temperature, by which the scores are multiplied.
         loss: what is made of the scores.
     """
-    cosines = unit(pictures) @ unit(captions).T
-    return loss(cosines * float(temperature**power))
+    return loss(unit(pictures) @ unit(captions).T * temperature**power)
 
 
 def _cases() -> list[Case]:
