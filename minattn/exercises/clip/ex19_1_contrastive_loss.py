@@ -67,7 +67,7 @@ def _unit_over_the_batch(vectors: Tensor) -> Tensor:
 
 
 def _unit_as_a_whole(vectors: Tensor) -> Tensor:
-    return vectors / torch.linalg.vector_norm(vectors)
+    return F.normalize(vectors.flatten(), dim=0).view_as(vectors)
 
 
 def _loss(

@@ -118,6 +118,12 @@ def test_the_numbers_of_the_task():
     assert kmeans_step(patches, centres).tolist() == [[1, 0], [8, 5], [8.5, 3]]
 
 
+def test_two_empty_centres_go_to_the_two_patches_that_are_served_worst():
+    patches = torch.tensor([[0.0], [1], [3], [7]])
+    centres = torch.tensor([[50.0], [0], [-50]])
+    assert kmeans_step(patches, centres).tolist() == [[7], [2.75], [3]]
+
+
 @pytest.mark.parametrize("case", EXERCISE.cases(), ids=range(len(EXERCISE.cases())))
 def test_a_step_never_makes_things_worse(case):
     patches, centres = case
