@@ -24,11 +24,11 @@ ARMS: dict[str, dict[str, Any]] = {"two encoders": {}}
 Loss = Callable[[Any, Placed], Tensor]
 
 
-def make_model(seed: int, n_blocks: int = 0, **settings: Any) -> CLIP:
+def make_model(seed: int, **settings: Any) -> CLIP:
     """Make a model with fresh weights."""
     with seeded(seed):
         see = PictureEncoder(
-            SIDE, PATCH, WIDTH, patches=SmallStem(WIDTH), n_blocks=n_blocks, d_ff=2 * WIDTH
+            SIDE, PATCH, WIDTH, patches=SmallStem(WIDTH), n_blocks=0, d_ff=2 * WIDTH
         )
         return CLIP(see, TextEncoder(len(VOCABULARY), LENGTH, WIDTH), **settings)
 
@@ -56,12 +56,9 @@ def teach(
     how: Recipe,
     loss: Loss = plain_loss,
     alike: int = ALIKE,
-    again: bool = False,
 ) -> Any:
     """Train a model, and return the loss of every step."""
-    drawn = placed_emoji.batches(
-        how.steps, how.batch_size, TRAINED, seed=how.seed, alike=alike, again=again
-    )
+    drawn = placed_emoji.batches(how.steps, how.batch_size, TRAINED, seed=how.seed, alike=alike)
     return learn(model, drawn, loss, how, progress=False)
 
 
