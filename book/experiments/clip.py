@@ -17,7 +17,7 @@ from minattn.tasks.placed_emoji import SIDE, VOCABULARY, Placed
 from minattn.training import seeded
 
 PATCH, WIDTH, LENGTH = 4, 64, 8
-STEPS, BATCH_SIZE, ALIKE, LEARNING_RATE, WEIGHT_DECAY = 600, 128, 8, 4e-3, 0.05
+STEPS, BATCH_SIZE, ALIKE, LEARNING_RATE, WEIGHT_DECAY = 500, 128, 8, 3e-3, 0.05
 
 ARMS: dict[str, dict[str, Any]] = {"two encoders": {}}
 
@@ -27,9 +27,7 @@ Loss = Callable[[Any, Placed], Tensor]
 def make_model(seed: int, **settings: Any) -> CLIP:
     """Make a model with fresh weights."""
     with seeded(seed):
-        see = PictureEncoder(
-            SIDE, PATCH, WIDTH, patches=SmallStem(WIDTH), n_blocks=0, d_ff=2 * WIDTH
-        )
+        see = PictureEncoder(SIDE, PATCH, WIDTH, patches=SmallStem(WIDTH), n_blocks=0)
         return CLIP(see, TextEncoder(len(VOCABULARY), LENGTH, WIDTH), **settings)
 
 
