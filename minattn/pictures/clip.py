@@ -20,7 +20,7 @@ from minattn.dot_product import fused_attend
 from minattn.multihead import MultiHeadAttention
 from minattn.pictures.patches import Patches, Places, channels_first, check_channels
 from minattn.seam import Attend
-from minattn.transformer import EncoderBlock, FeedForward, Residual, TransformerEncoder
+from minattn.transformer import EncoderBlock, TransformerEncoder
 from minattn.vocabulary import PAD
 
 TEMPERATURE = 0.07
@@ -96,7 +96,6 @@ class SmallStem(nn.Module):
             nn.Conv2d(channels, d_model // 2, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(d_model // 2, d_model, 4, stride=2, padding=1),
-            nn.ReLU(),
         )
 
     def forward(
@@ -128,7 +127,6 @@ class PictureEncoder(nn.Module):
         d_model: width of a patch's token.
         n_heads: heads of every attention.
         n_blocks: how many blocks; none is fine where the tokens see enough.
-        d_ff: width of a feed-forward behind the pooling; 0 for none.
         patches: makes as many tokens of that width in another way than ``Patches`` does.
         attend: how every head attends.
 
@@ -150,13 +148,12 @@ class PictureEncoder(nn.Module):
         d_model: int = 64,
         n_heads: int = 4,
         n_blocks: int = 1,
-        d_ff: int = 0,
         patches: nn.Module | None = None,
         attend: Attend = fused_attend,
     ) -> None:
         super().__init__()
         check_sizes(side=side, patch=patch, d_out=d_out)
-        check_whole(0, n_blocks=n_blocks, d_ff=d_ff)
+        check_whole(0, n_blocks=n_blocks)
         if side % patch:
             raise ValueError(f"side must be a multiple of patch {patch}, got {side}")
         self.patches = Patches(patch, d_model, channels) if patches is None else patches
@@ -165,19 +162,14 @@ class PictureEncoder(nn.Module):
             _blocks(d_model, n_heads, n_blocks, attend) if n_blocks else nn.LayerNorm(d_model)
         )
         self.pool = AttentionPooling(d_model, n_heads, attend=attend)
-        if d_ff:
-            self.add_feed_forward = Residual(d_model)
-            self.feed_forward = FeedForward(d_model, d_ff)
         self.project = nn.Linear(d_model, d_out)
 
     def forward(
         self, pictures: UInt8[Tensor, "batch height width channels"]
     ) -> Float[Tensor, "batch d_out"]:
         """Return one vector for each picture, of any length."""
-        found = self.pool(self.encoder(self.places(self.patches(pictures))))
-        if hasattr(self, "feed_forward"):
-            found = self.add_feed_forward(found, self.feed_forward)
-        vectors: Tensor = self.project(found)
+        tokens = self.places(self.patches(pictures))
+        vectors: Tensor = self.project(self.pool(self.encoder(tokens)))
         return vectors
 
 
