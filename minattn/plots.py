@@ -226,6 +226,7 @@ def pictures(
     for ax, pixels, title in zip(axes.flat, shown, [*titles, *[""] * len(shown)], strict=False):
         ax.imshow(np.asarray(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         ax.set(xticks=[], yticks=[], title=title)
+        ax.spines[:].set(visible=True, color="#c8ccd1")
     return list(axes.flat[: len(shown)])
 
 

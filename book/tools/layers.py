@@ -9,11 +9,6 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
-    "pictures.clip": 19,
-    "tasks.placed_emoji": 19,
-    "pictures.codebook": 20,
-    "pictures.drawing": 20,
-    "tasks.told_digits": 20,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""
