@@ -21,7 +21,7 @@ from minattn.transformer import TransformerTranslator
 from minattn.translation import Translator
 from minattn.vocabulary import token_mask
 
-N_EXPLAINED = 60
+N_EXPLAINED = 24
 """Examples whose decisions are explained; a head is chosen by as many others."""
 
 ARMS: dict[str, dict[str, Any]] = {

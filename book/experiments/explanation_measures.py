@@ -21,6 +21,8 @@ from minattn.probing.attribution import (
     weighted_norms,
 )
 
+REFERENCES = ("leave one out", "leave out a key")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -93,24 +95,25 @@ def explained(chosen_by: Case, case: Case) -> dict[str, Any]:
 
     Returns:
         For each way how often its largest score is on a right key, the share of all that is positive on right keys,
-        and how far it agrees with leaving each input out. And how many decisions there were.
+        and how far it agrees with leaving each input out, and each key. And how many decisions there were.
     """
     found: dict[str, Any] = {}
     head = best_head(chosen_by)
     told = {name: way().detach() for name, way in methods(case, head).items()}
-    reference = told["leave one out"]
     for name, scores in told.items():
         for_it = scores.masked_fill(~case.allowed, 0.0).clamp_min(0)
         for_it = for_it / for_it.sum(-1, keepdim=True).clamp_min(1e-30)
         chosen = scores.masked_fill(~case.allowed, -1e30)
         at = pointing(chosen, case.truth, case.counted, case.allowed)
         mass = pointing(for_it, case.truth, case.counted, case.allowed).mass
-        same = agreement(scores, reference, case.counted, case.allowed)
+        same, key = (agreement(scores, told[way], case.counted, case.allowed) for way in REFERENCES)
         found[name] = {
             "inside": at.inside.item(),
             "mass": mass.item(),
             "rank": same.rank,
             "top": same.top,
+            "rank, key": key.rank,
+            "top, key": key.top,
         }
     known = (case.truth & case.allowed).any(-1)
     return {
