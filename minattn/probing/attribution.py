@@ -155,10 +155,12 @@ def _added(call: Look, out_proj: nn.Linear | None) -> Tensor:
     if weights.ndim == 3:
         weights, value = weights[:, None], value[:, None]
     if out_proj is None:
-        return (weights * value.norm(dim=-1)[:, :, None]).square().sum(1).sqrt()
+        lengths: Tensor = value.norm(dim=-1)[:, :, None]
+        return (weights * lengths).square().sum(1).sqrt()
     heads = out_proj.weight.reshape(out_proj.out_features, weights.shape[1], -1)
     moved = torch.einsum("bhkd,ohd->bhko", value, heads)
-    return torch.einsum("bhqk,bhko->bqko", weights, moved).norm(dim=-1)
+    each: Tensor = torch.einsum("bhqk,bhko->bqko", weights, moved)
+    return each.norm(dim=-1)  # type: ignore[no-any-return]
 
 
 def gradient_times_weight(
