@@ -1,4 +1,4 @@
-"""Chapter 21: six ways of explaining a decision, on models that are trained in seconds, beside what is known."""
+"""Chapter 21: ways of explaining a decision, on models that are trained in seconds, beside what is known."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from book.experiments import head_roles, self_attention, transformer
+from book.experiments import head_roles, self_attention
 from book.experiments.explanation_measures import Case, explained
 from book.experiments.running import run_all
 from book.experiments.soft_attention import BATCH_SIZE, D_MODEL, STEPS, make_attend
@@ -17,7 +17,6 @@ from minattn.recurrent import RecurrentTranslator
 from minattn.self_attention import InPlaceTranslator, LanguageModel
 from minattn.tasks import Example, Task, gold_alignment, number_words, repetition, reversal
 from minattn.training import fit, seeded
-from minattn.transformer import TransformerTranslator
 from minattn.translation import Translator
 from minattn.vocabulary import token_mask
 
@@ -26,7 +25,6 @@ N_EXPLAINED = 24
 
 ARMS: dict[str, dict[str, Any]] = {
     "number words, recurrent": {"kind": "recurrent"},
-    "number words, Transformer": {"kind": "transformer"},
     "reversal, 2 layers": {"kind": "reversal"},
     "repetition, 4 heads": {"kind": "repetition"},
 }
@@ -73,32 +71,6 @@ def recurrent(seed: int) -> tuple[Translator, Task, dict[str, Any]]:
         )
     fit(model, task, steps=STEPS, seed=seed, batch_size=BATCH_SIZE, progress=False)
     return model, task, {"parts": [model], "inputs": model.encoder.embedding}
-
-
-def transformed(seed: int) -> tuple[Translator, Task, dict[str, Any]]:
-    """Train chapter 6's translator."""
-    task = number_words()
-    model: TransformerTranslator = transformer.make_model(task, seed)
-    fit(
-        model,
-        task,
-        steps=transformer.STEPS,
-        seed=seed,
-        batch_size=transformer.BATCH_SIZE,
-        learning_rate=transformer.LEARNING_RATE,
-        progress=False,
-    )
-    blocks: Any = model.decoder.blocks
-    return (
-        model,
-        task,
-        {
-            "parts": [block.cross_attention for block in blocks],
-            "inputs": model.source_embedding,
-            "stack": model.encoder,
-            "crossing": True,
-        },
-    )
 
 
 def reversed_(seed: int) -> tuple[Translator, Task, dict[str, Any]]:
@@ -155,7 +127,6 @@ def repetition_case(
 Trained = Callable[[int], tuple[Any, Task, dict[str, Any]]]
 KINDS: dict[str, tuple[Trained, Callable[..., Case]]] = {
     "recurrent": (recurrent, translated),
-    "transformer": (transformed, translated),
     "reversal": (reversed_, translated),
     "repetition": (repeated, repetition_case),
 }

@@ -39,7 +39,7 @@ Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 
 
 class Reader(nn.Module):
-    """Say which digit stands among letters, or what they are about: one learned query attends to what stands for the tokens.
+    """Say which digit stands among letters, or their topic: one learned query attends to what stands for the tokens.
 
     Args:
         recurrent: whether that are states of a recurrent layer in both directions, or embeddings alone.

@@ -1,4 +1,4 @@
-"""Chapter 21: the same ways of explaining, on one model each of chapters 10 to 16: some stored, some trained anew."""
+"""Chapter 21: the same ways of explaining, on one model each of chapters 6 to 16: some stored, some trained anew."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from book.experiments import bert, captioning, gpt, speech, t5
+from book.experiments import bert, captioning, gpt, speech, t5, transformer
 from book.experiments.bert_measures import digit_gaps
+from book.experiments.explanation import parts_of, translated
 from book.experiments.explanation_measures import Case, explained
 from book.experiments.object_queries_masks import OVERLAP
 from book.experiments.object_queries_measures import seen
@@ -22,22 +23,28 @@ from minattn.pictures import queries
 from minattn.probing.attribution import log_odds
 from minattn.recipe import train
 from minattn.speech.listening import STRIDE
+from minattn.tasks import number_words
+from minattn.tasks.captions import captions
 from minattn.tasks.emoji import TRAINED
 from minattn.tasks.functions import python_functions
 from minattn.tasks.persons import persons
 from minattn.tasks.spoken_numbers import spoken_numbers
 from minattn.tasks.two_notations import truth as notations_truth
 from minattn.tasks.two_notations import two_notations, two_notations_text
+from minattn.training import fit
 from minattn.vocabulary import Vocabulary, token_mask
 
 SEEDS = (0,)
 N_EXPLAINED = 24
 N_LONGEST = 60
 """Tokens of a function that are read."""
+N_PICTURES, PICTURE_STEPS = 3000, 600
+"""To learn to caption from: fewer than in captioning, which is enough here."""
 PICTURE_SEEDS = (2, 21)
 """Of scenes: to choose by, and to measure on."""
 
 ARMS: dict[str, dict[str, Any]] = {
+    "number words, Transformer": {"kind": "transformer"},
     "GPT": {"kind": "gpt"},
     "BERT": {"kind": "bert"},
     "T5": {"kind": "t5"},
@@ -70,6 +77,29 @@ def spoken_of(
         allowed=allowed,
         **places,
     )
+
+
+def of_transformer(seed: int) -> Cases:
+    """Explain number words."""
+    task = number_words()
+    model = transformer.make_model(task, seed)
+    how = {"batch_size": transformer.BATCH_SIZE, "learning_rate": transformer.LEARNING_RATE}
+    fit(model, task, steps=transformer.STEPS, seed=seed, progress=False, **how)
+    model.eval()
+    blocks: Any = model.decoder.blocks
+    first, second = (
+        translated(
+            model,
+            task,
+            part,
+            parts=[block.cross_attention for block in blocks],
+            inputs=model.source_embedding,
+            stack=model.encoder,
+            crossing=True,
+        )
+        for part in parts_of(task.held_out)
+    )
+    return first, second
 
 
 def of_gpt(seed: int) -> Cases:
@@ -193,9 +223,16 @@ def of_speech(seed: int) -> Cases:
 
 def of_captions(seed: int) -> Cases:
     """Explain names of what is in a picture."""
-    task = captioning.make_task(captioning.stored_stem())
+    sizes = (N_PICTURES, N_EXPLAINED, N_EXPLAINED)
+    task = captions(
+        *(
+            captioning.pictured(captioning.stored_stem(), n, TRAINED, 1 + part)
+            for part, n in enumerate(sizes)
+        ),
+        "en",
+    )
     model = captioning.make_model(task, seed)
-    train(model, task, captioning.recipe(seed), progress=False)
+    train(model, task, captioning.recipe(seed, PICTURE_STEPS), progress=False)
     model.eval()
 
     def case(examples: Sequence[Any]) -> Case:
@@ -240,6 +277,7 @@ def of_objects(seed: int) -> Cases:
 
 
 KINDS: dict[str, Callable[[int], Cases]] = {
+    "transformer": of_transformer,
     "gpt": of_gpt,
     "bert": of_bert,
     "t5": of_t5,
