@@ -52,9 +52,9 @@ class Case:
 
     @property
     def counted(self) -> Tensor:
-        """Which decisions are explained: those that are right, and for which it is known where to look."""
+        """Which decisions are explained: where it is known where to look, those that are right, if any are."""
         there = (self.truth & self.allowed).any(-1)
-        return there & self.right
+        return there & self.right if bool((there & self.right).any()) else there
 
 
 def best_head(case: Case) -> tuple[int, int]:
