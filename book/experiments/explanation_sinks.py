@@ -8,7 +8,7 @@ from torch import nn
 from book.experiments.head_roles import BASE, D_MODEL, places
 from book.experiments.running import run_all
 from minattn.dot_product import fused_attend
-from minattn.language.gpt import GPT
+from minattn.language.gpt import GPT, TextTask
 from minattn.positions import SinusoidalPositions
 from minattn.probing.attribution import looks
 from minattn.probing.heads import NullKey
@@ -45,14 +45,15 @@ def make_model(task: Task, seed: int, null: str) -> GPT:
 
 def run(seed: int, null: str) -> dict[str, Any]:
     """Train one model to say a list again, and measure where it looks in the first round and in the second."""
-    task = repetition()
+    made = repetition()
+    task = TextTask(made.name, made.source, made.target, made.train, made.held_out)
     model = make_model(task, seed, null)
     losses = fit(model, task, steps=STEPS, seed=seed, learning_rate=LEARNING_RATE, progress=False)
     model.eval()
     batch = task.batch(task.held_out)
     place, length, second = places(task)
     with torch.no_grad(), looks(model) as calls:
-        right = model(batch.target_in[:, :1], batch.target_in).argmax(-1) == batch.target_out
+        right = model(batch.source, batch.target_in).argmax(-1) == batch.target_out
     rounds = {"first": (place > 3) & (place < length), "second": second}
     found: dict[str, Any] = {
         "loss": sum(losses[-50:]) / 50,
