@@ -142,7 +142,7 @@ def weighted_norms(
         out_proj: what mixes the heads; without it the parts of all heads stand side by side.
 
     References:
-        Kobayashi et al. 2020, arXiv:2004.10102, equation 3.
+        Kobayashi et al. 2020, arXiv:2004.10102.
     """
     with torch.no_grad(), looks(part) as calls:
         decide()
@@ -176,7 +176,7 @@ def gradient_times_weight(
         wanted: which decisions to explain; each takes one run backwards. Others become zero.
 
     References:
-        Serrano and Smith 2019, arXiv:1906.03731, section 3.1, compare orders of this kind.
+        Serrano and Smith 2019, arXiv:1906.03731, order weights by this too.
     """
     with torch.enable_grad(), looks(part) as calls:
         scores = decide()
