@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from minattn.multihead import MultiHeadAttention
@@ -114,7 +115,7 @@ def explained(chosen_by: Case, case: Case) -> dict[str, Any]:
             "top": same.top,
             "rank, key": key.rank,
             "top, key": key.top,
-        }
+        } | among_others(case, scores, told["leave one out"])
     known = (case.truth & case.allowed).any(-1)
     return {
         "ways": found,
@@ -122,4 +123,21 @@ def explained(chosen_by: Case, case: Case) -> dict[str, Any]:
         "decisions": int(case.counted.sum()),
         "right": case.right[known].double().mean().item(),
         "best head": list(head),
+    }
+
+
+def among_others(case: Case, scores: Tensor, reference: Tensor) -> dict[str, float]:
+    """Score a way once more where a token attends to itself, too, and what stands there counts for itself: without it.
+
+    Taking a token away also takes away what passes attention by, so that leaving out mostly says "itself".
+    """
+    if case.stack is None or case.crossing:
+        return {}
+    itself = torch.eye(scores.shape[-1], dtype=torch.bool)
+    others = case.allowed & ~itself
+    counted = case.counted & (case.truth & others).any(-1)
+    at = pointing(scores.masked_fill(~others, -1e30), case.truth, counted, others)
+    return {
+        "inside, others": at.inside.item(),
+        "top, others": agreement(scores, reference, counted, others).top,
     }
