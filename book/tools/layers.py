@@ -9,6 +9,9 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
+    "probing.attribution": 21,
+    "probing.alternatives": 21,
+    "probing.heads": 21,
     "scaling.blockwise": 22,
 }
 """Modules whose chapter is still to come, with its number."""

@@ -1,0 +1,1 @@
+"""Probing trained models: what attention explains, and what else would (chapter 21)."""
