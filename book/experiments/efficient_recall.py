@@ -24,17 +24,15 @@ from minattn.translation import Translator
 D_MODEL, N_HEADS = 64, 4
 SHORTEST, LONGEST = 4, 24
 LENGTHS = (8, 16, 24)
-STEPS, BATCH_SIZE = 1000, 32
+STEPS, BATCH_SIZE = 1500, 32
 LEARNING_RATE, GRU_LEARNING_RATE = 5e-3, 5e-3
 SINKS, WINDOW = 1, 15
 
 ARMS: dict[str, dict[str, Any]] = {
     "full": {"form": "full"},
-    "multi-query": {"form": "multi-query"},
     "window and sink": {"form": "window"},
-    "strided": {"form": "strided"},
     **{f"linear, {n} features": {"form": "linear", "size": n} for n in (4, 16, 64)},
-    **{f"GRU, {n} numbers": {"form": "GRU", "size": n} for n in (64, 128, 256)},
+    **{f"GRU, {n} numbers": {"form": "GRU", "size": n} for n in (32, 128, 256)},
 }
 
 
