@@ -84,7 +84,7 @@ def measure(model: Translator, task: Task) -> dict[str, float]:
     """Score the second round, for lists of three lengths: how many letters that are known are guessed."""
     found = {}
     for n in LENGTHS:
-        batch = task.batch(example for example in task.held_out if example.length == n)
+        batch = task.batch([example for example in task.held_out if example.length == n])
         with torch.no_grad():
             guesses = model(batch.source, batch.target_in).argmax(-1)
         known = slice(n + 1, 2 * n)  # the token read has been read before

@@ -1,4 +1,4 @@
-"""Chapter 22: recall by two more forms, beside those of ``efficient_recall``: shared keys, and keys left out by rule."""
+"""Chapter 22: recall by two more forms, beside those of ``efficient_recall``: shared keys, and a strided mask."""
 
 from typing import Any
 

@@ -10,6 +10,11 @@ from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
     "scaling.blockwise": 22,
+    "scaling.patterns": 22,
+    "scaling.sharing": 22,
+    "scaling.linear": 22,
+    "scaling.caches": 22,
+    "scaling.costs": 22,
 }
 """Modules whose chapter is still to come, with its number."""
 

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,13 +39,16 @@ def grouped_attend(
     References:
         Shazeer 2019, arXiv:1911.02150, section 3; Ainslie et al. 2023, arXiv:2305.13245, section 2.2.
 
-    >>> grouped_attend(torch.zeros(1, 6, 4, 5), torch.zeros(1, 2, 3, 5), torch.zeros(1, 2, 3, 7)).shape
+    >>> import torch
+    >>> query, key = torch.zeros(1, 6, 4, 5), torch.zeros(1, 2, 3, 5)
+    >>> grouped_attend(query, key, torch.zeros(1, 2, 3, 7)).shape
     torch.Size([1, 6, 4, 7])
     """
     if query.ndim != 4 or key.ndim != 4 or not key.shape[1] or query.shape[1] % key.shape[1]:
         raise ValueError(
-            "query and key must have shapes (batch, heads, queries, d_k) and (batch, kv_heads, keys, d_k), "
-            f"kv_heads dividing heads, got {tuple(query.shape)} and {tuple(key.shape)}"
+            "query and key must have shapes (batch, heads, queries, d_k) and "
+            "(batch, kv_heads, keys, d_k), where kv_heads divides heads, "
+            f"got {tuple(query.shape)} and {tuple(key.shape)}"
         )
     batch, heads, queries, _ = query.shape
     groups, keys = key.shape[1:3]
@@ -66,7 +68,7 @@ class LatentAttention(nn.Module):
     .. math:: c_j = x_j W_c, \qquad k_{j,h} = c_j U_h, \qquad v_{j,h} = c_j V_h
 
     A cache keeps :math:`c_j` alone. To attend, the keys need not be made: with
-    :math:`q^\top (c\, U_h)^\top = (q\, U_h^\top)\, c^\top` every head asks with a query of the width of c, and all heads
+    :math:`q\, (c\, U_h)^\top = (q\, U_h^\top)\, c^\top` every head asks with a query of the width of c, and all heads
     share the same keys and values, c itself. What was found is then turned by :math:`V_h`.
 
     Args:
@@ -82,8 +84,9 @@ class LatentAttention(nn.Module):
         DeepSeek-AI 2024 (DeepSeek-V2), arXiv:2405.04434, section 2.1. There queries too come from a small vector, and
         rotary positions, which would stand between q and U, have a small key of their own beside c.
 
-    >>> layer = LatentAttention(d_model=6, n_heads=2, d_latent=4)
-    >>> layer(torch.zeros(1, 3, 6), torch.zeros(1, 5, 6)).shape, layer.latents(torch.zeros(1, 5, 6)).shape
+    >>> import torch
+    >>> layer, x = LatentAttention(d_model=6, n_heads=2, d_latent=4), torch.zeros(1, 5, 6)
+    >>> layer(x[:, :3], x).shape, layer.latents(x).shape
     (torch.Size([1, 3, 6]), torch.Size([1, 5, 4]))
     """
 
@@ -140,8 +143,7 @@ class LatentAttention(nn.Module):
     ) -> Float[Tensor, "batch queries d_model"]:
         """Attend to small vectors as they are kept; the same as ``forward``, and no key is made."""
         up, down = (
-            proj.weight.unflatten(0, (self.n_heads, self.d_head))
-            for proj in (self.k_proj, self.v_proj)
+            proj.weight.view(self.n_heads, self.d_head, -1) for proj in (self.k_proj, self.v_proj)
         )  # (heads, d_head, d_latent)
         q = split_heads(self.q_proj(query), self.n_heads) @ up
         c = kept.unsqueeze(1)

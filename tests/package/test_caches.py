@@ -131,9 +131,9 @@ def test_what_makes_no_sense_is_rejected(unchecked):
             quantize(x, bits)
         with pytest.raises(ValueError, match=f"bits must be 8 or 4, got {bits}"):
             LowBits(attend, bits)
-    with pytest.raises(TypeError, match="x must hold floating-point numbers, got torch.int64"):
+    with pytest.raises(TypeError, match="x must hold floating-point numbers, got torch"):
         quantize(x.long())
-    with pytest.raises(ValueError, match="must be finite"):
+    with pytest.raises(ValueError, match="must be finite, got"):
         quantize(x / 0)
     with pytest.raises(ValueError, match="heavy must be at least 0, got -1"):
         HeavyHitters(-1, 1)

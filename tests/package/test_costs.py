@@ -130,7 +130,7 @@ def test_a_window_counts_what_it_sees():
 
 @pytest.mark.rejects
 def test_what_makes_no_sense_is_rejected(unchecked):
-    with pytest.raises(ValueError, match="form must be one of plain, .*, got 'fast'"):
+    with pytest.raises(ValueError, match=r"form must be one of plain, .*, got 'fast'"):
         counted("fast", Sizes(queries=1, keys=1))
     with pytest.raises(ValueError, match="block must be at least 1, got 0"):
         Sizes(queries=1, keys=1, block=0)
@@ -138,5 +138,5 @@ def test_what_makes_no_sense_is_rejected(unchecked):
         Sizes(queries=1, keys=1, heads=4, kv_heads=3)
     with pytest.raises(ValueError, match="key_bits must be a finite number above 0, got 0"):
         Sizes(queries=1, keys=1, key_bits=0)
-    with pytest.raises(ValueError, match="one key with each query.*got 2 queries and 5 keys"):
+    with pytest.raises(ValueError, match=r"one key with each query.*got 2 queries and 5 keys"):
         counted("linear", Sizes(queries=2, keys=5))

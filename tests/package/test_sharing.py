@@ -131,7 +131,7 @@ def test_its_weights_are_recorded():
 @pytest.mark.rejects
 def test_what_does_not_fit_is_rejected(unchecked):
     for query, key in (((2, 6, 5, 3), (2, 4, 7, 3)), ((2, 5, 3), (2, 7, 3))):
-        with pytest.raises(ValueError, match=r"kv_heads dividing heads, got \(2"):
+        with pytest.raises(ValueError, match=r"where kv_heads divides heads, got \(2"):
             grouped_attend(torch.zeros(query), torch.zeros(key), torch.zeros(key))
     with pytest.raises(ValueError, match="one value for each key"):
         grouped_attend(torch.zeros(2, 6, 5, 3), torch.zeros(2, 2, 7, 3), torch.zeros(2, 2, 6, 3))
