@@ -20,7 +20,7 @@ def above_zero(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     This is elu(x) + 1, the feature map of the paper, written so that it stays above 0 for large negative x too.
 
     References:
-        Katharopoulos et al. 2020, arXiv:2006.16236, equation 7.
+        Katharopoulos et al. 2020, arXiv:2006.16236, section 3.2.1.
 
     >>> above_zero(torch.tensor([-1.0, 0.0, 2.0]))
     tensor([0.3679, 1.0000, 3.0000])
@@ -55,7 +55,7 @@ def linear_attend(
         TypeError: if query, key and value are not of one floating-point type, or the mask is not bool.
 
     References:
-        Katharopoulos et al. 2020, arXiv:2006.16236, equations 4 and 8.
+        Katharopoulos et al. 2020, arXiv:2006.16236, sections 3.2 and 3.3.
 
     >>> linear_attend(torch.zeros(1, 2), torch.zeros(2, 2), torch.tensor([[1.0], [3.0]]))
     tensor([[2.]])
@@ -104,8 +104,8 @@ def running_linear_attend(
         TypeError: if query, key and value are not of one floating-point type.
 
     References:
-        Katharopoulos et al. 2020, arXiv:2006.16236, section 3.3, equations 16 to 20; by blocks: Hua et al. 2022,
-        arXiv:2202.10447, section 3.2.
+        Katharopoulos et al. 2020, arXiv:2006.16236, sections 3.3 and 3.4; by blocks: Hua et al. 2022,
+        arXiv:2202.10447.
 
     >>> x = torch.zeros(3, 2)
     >>> output, state = running_linear_attend(x, x, torch.tensor([[1.0], [3.0], [5.0]]))
