@@ -13,6 +13,11 @@ WAITING = {
     "probing.alternatives": 21,
     "probing.heads": 21,
     "scaling.blockwise": 22,
+    "scaling.patterns": 22,
+    "scaling.sharing": 22,
+    "scaling.linear": 22,
+    "scaling.caches": 22,
+    "scaling.costs": 22,
 }
 """Modules whose chapter is still to come, with its number."""
 

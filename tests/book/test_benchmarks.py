@@ -70,6 +70,12 @@ def test_every_way_to_attend_gives_the_same():
             attention.assert_equal(outputs, "SDPA", 1e-4)
 
 
+def test_the_new_forms_are_what_they_are_said_to_be():
+    assert attention.equal_forms(300) < 1e-4
+    found = {name: call() for name, call in attention.step_forms(50).items()}
+    assert harness.assert_equal(found, "multi-head", 0.01) > 0  # 8 bits are near, and not the same
+
+
 def test_every_layer_gives_what_torchs_does():
     size = layers.SIZES["the course's"]
     x = torch.randn(size["batch"], size["length"], size["d_model"])
