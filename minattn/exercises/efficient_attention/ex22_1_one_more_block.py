@@ -153,8 +153,8 @@ EXERCISE = Exercise(
         Mistake(
             "maximum_not_carried",
             partial(_add, now=_of_the_block),
-            "You forget the largest score of the blocks before, and take that of this block alone. If the old ones were "
-            "larger, the factor exp(old - new) is huge, or infinite. Take the larger one of the two.",
+            "You forget the largest score of the blocks before, and take that of this block alone. If the old ones "
+            "were larger, the factor exp(old - new) is huge, or infinite. Take the larger one of the two.",
             also=[partial(_add, now=_of_the_block, safe=False)],
         ),
         Mistake(
@@ -210,8 +210,8 @@ EXERCISE = Exercise(
         Mistake(
             "one_maximum_for_all",
             partial(_add, now=_of_all_queries),
-            "You take one maximum for all queries. A query whose scores lie far below loses everything: all its powers "
-            "are 0. Each query has a maximum of its own: over the keys, the last axis.",
+            "You take one maximum for all queries. A query whose scores lie far below loses everything: all its "
+            "powers are 0. Each query has a maximum of its own: over the keys, the last axis.",
         ),
     ],
     laws=[

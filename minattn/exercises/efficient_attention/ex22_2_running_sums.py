@@ -190,14 +190,14 @@ EXERCISE = Exercise(
         Mistake(
             "not_causal",
             partial(_linear, seen=_all),
-            "Every position sees all tokens, later ones too. The sums over all keys are right for an encoder. Here they "
-            "run: what position t reads has tokens 0 to t in it and no more.",
+            "Every position sees all tokens, later ones too. The sums over all keys are right for an encoder. Here "
+            "they run: what position t reads has tokens 0 to t in it and no more.",
         ),
         Mistake(
             "features_missing",
             partial(_linear, of_key=_as_it_is),
-            "Queries, keys or both go in as they are. Then a product can be below 0, and with it a weight or the whole "
-            "sum that you divide by. Take the features of both, of query and key.",
+            "Queries, keys or both go in as they are. Then a product can be below 0, and with it a weight or the "
+            "whole sum that you divide by. Take the features of both, of query and key.",
             also=[
                 partial(_linear, of_query=_as_it_is),
                 _with_features(_as_it_is),
@@ -206,8 +206,8 @@ EXERCISE = Exercise(
         Mistake(
             "other_features",
             _with_features(_elu),
-            "These are other features than elu(x) + 1. Without the 1 they are negative for negative numbers; relu makes "
-            "zeros, and with them 0 / 0. The 1 is added after elu.",
+            "These are other features than elu(x) + 1. Without the 1 they are negative for negative numbers; relu "
+            "makes zeros, and with them 0 / 0. The 1 is added after elu.",
             also=[
                 *map(_with_features, (_relu, _relu_plus_1, _exp, _softmax)),
                 _with_features(lambda x: F.elu(x + 1)),

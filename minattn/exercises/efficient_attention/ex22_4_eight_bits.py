@@ -139,7 +139,7 @@ def _try(answer: Answer, x: Tensor) -> Any:
         codes = codes.astype(float)
     if scale.shape == (len(x), 1):
         scale = scale.copy()
-        scale[(x == 0).all(-1).numpy() & (0 < scale[:, 0]) & (scale[:, 0] < torch.inf)] = 1.0
+        scale[(x == 0).all(-1).numpy() & (scale[:, 0] > 0) & (scale[:, 0] < torch.inf)] = 1.0
     return codes, scale
 
 
@@ -166,7 +166,8 @@ EXERCISE = Exercise(
             "one_scale_for_all",
             partial(_store, largest=_of_all),
             "Tokens share a scale. One token with large numbers makes the steps coarse for all, and "
-            "the numbers of a small one become 0. Find the largest amount in each row: over the last axis, keepdim=True.",
+            "the numbers of a small one become 0. Find the largest amount in each row: over the last "
+            "axis, keepdim=True.",
             also=[
                 partial(_store, largest=_of_all_as_one),
                 partial(_store, largest=_of_each_column),
@@ -175,8 +176,8 @@ EXERCISE = Exercise(
         Mistake(
             "largest_without_amount",
             partial(_store, largest=_signed),
-            "You take the largest number, and not the largest amount. A token with -3 and 1 needs codes for -3 as well: "
-            "with the scale of 1 it would be -381, which has no room in 8 bits. First abs(), then the maximum.",
+            "You take the largest number, and not the largest amount. A token with -3 and 1 needs codes for -3 as "
+            "well: with the scale of 1 it would be -381, which has no room in 8 bits. First abs(), then the maximum.",
             also=[
                 partial(_store, largest=largest, codes=codes)
                 for largest in (_signed, _amount_of_the_largest)
@@ -217,8 +218,8 @@ EXERCISE = Exercise(
         Mistake(
             "other_scale",
             _inverse_scale,
-            "The codes are right, and codes times scale does not give the numbers back. Return the size of a step, the "
-            "largest amount divided by 127, and neither its inverse nor the amount itself.",
+            "The codes are right, and codes times scale does not give the numbers back. Return the size of a step, "
+            "the largest amount divided by 127, and neither its inverse nor the amount itself.",
             also=[_largest_for_scale, _inverse_or_infinite],
         ),
         Mistake(

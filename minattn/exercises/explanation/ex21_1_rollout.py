@@ -91,7 +91,9 @@ def _rolled(
 
 def _heads_apart(weights: Tensor, residual: Step = _half) -> Tensor:
     """Follow each head alone, and take the mean of what comes out."""
-    return torch.stack([_rolled(head[:, None], residual=residual) for head in weights.unbind(1)]).mean(0)
+    return torch.stack(
+        [_rolled(head[:, None], residual=residual) for head in weights.unbind(1)]
+    ).mean(0)
 
 
 def _last_layer(weights: Tensor) -> Tensor:
@@ -203,7 +205,8 @@ EXERCISE = Exercise(
             "heads_not_averaged",
             partial(_rolled, heads=_sum),
             "The heads of a layer are summed, or the largest weight is taken. Then rows no longer sum to 1, or "
-            "a head that is sure counts for all. In rollout as it was proposed, a layer's table is the mean of its heads.",
+            "a head that is sure counts for all. In rollout as it was proposed, a layer's table is the mean of "
+            "its heads.",
             also=[partial(_rolled, heads=_largest), partial(_rolled, heads=_largest_as_shares)],
         ),
     ],

@@ -149,7 +149,8 @@ EXERCISE = Exercise(
             "without_projection",
             _without_projection,
             "You measure the values before the output projection. What is added to the output has gone through w_out, "
-            "which can blow up one direction and drop another. Multiply each head's values by its rows of w_out first.",
+            "which can blow up one direction and drop another. Multiply each head's values by its rows of "
+            "w_out first.",
             also=[
                 _values_summed,
                 *(partial(_values_lengths, total=total) for total in (_sum, _mean, _largest)),
@@ -200,8 +201,8 @@ EXERCISE = Exercise(
         Mistake(
             "shared_out",
             _as_shares,
-            "The lengths of each query are divided by their sum, or by the largest. That looks like weights, and hides "
-            "how much is added in all. Here the lengths are asked for as they are.",
+            "The lengths of each query are divided by their sum, or by the largest. That looks like weights, and "
+            "hides how much is added in all. Here the lengths are asked for as they are.",
             also=[_by_the_largest],
         ),
     ],

@@ -135,9 +135,7 @@ def _left_out(
     return compare(with_it, measure(torch.stack(without), word))
 
 
-def _weights(
-    query: Tensor, tokens: Tensor, places: Tensor, w_read: Tensor, word: int
-) -> Tensor:
+def _weights(query: Tensor, tokens: Tensor, places: Tensor, w_read: Tensor, word: int) -> Tensor:
     """Return the weights, and leave nothing out."""
     return ((tokens + places) @ query / query.shape[-1] ** 0.5).softmax(-1)
 
@@ -151,7 +149,6 @@ def _cases() -> list[Case]:
     return [_case(2150, 3, 2, 3, 1), _case(2160, 5, 3, 7, 4), _case(2170, 7, 5, 2, 0)]
 
 
-
 EXERCISE = Exercise(
     number="21.3",
     title="Leave one out",
@@ -161,8 +158,8 @@ EXERCISE = Exercise(
         Mistake(
             "value_zeroed",
             partial(_left_out, reading=_value_zeroed),
-            "You take away the value, or set the weight to 0, after the softmax. The weight of that token is lost then, "
-            "and what is fetched gets smaller. Masked before the softmax, it goes to the others.",
+            "You take away the value, or set the weight to 0, after the softmax. The weight of that token is lost "
+            "then, and what is fetched gets smaller. Masked before the softmax, it goes to the others.",
         ),
         Mistake(
             "score_of_0",

@@ -145,8 +145,8 @@ EXERCISE = Exercise(
         Mistake(
             "below_zero",
             partial(_along, go=_beyond),
-            "Some weights are below 0. No softmax makes such weights, so this model could not have had them. Stop where "
-            "the first weight reaches 0: of the ratios weight / fall, take the least.",
+            "Some weights are below 0. No softmax makes such weights, so this model could not have had them. Stop "
+            "where the first weight reaches 0: of the ratios weight / fall, take the least.",
             also=[
                 partial(_along, go=_beyond_the_other_way),
                 partial(_along, go=partial(_beyond, length=None)),
