@@ -125,7 +125,7 @@ def _case(seed: int, d: int) -> Case:
 
 
 def _cases() -> list[Case]:
-    hand = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([[0.0], [2.0], [1.0]])
+    hand = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([[1.0], [3.0], [2.0]])
     return [hand, _case(2182, 2), _case(2184, 3), _case(2186, 5)]
 
 

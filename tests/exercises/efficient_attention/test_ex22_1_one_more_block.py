@@ -12,14 +12,14 @@ from minattn.exercises.judging import judge
 
 def query_by_query(largest, total, mixture, scores, value):
     rows = []
-    for m, l, o, s in zip(largest, total, mixture, scores, strict=True):
+    for m, t, o, s in zip(largest, total, mixture, scores, strict=True):
         new = max(m.item(), s.max().item())
         if new == -math.inf:
-            rows.append((m, l, o))
+            rows.append((m, t, o))
             continue
         shrink = math.exp(m.item() - new)
         powers = (s - new).exp()
-        rows.append((torch.tensor(new), shrink * l + powers.sum(), shrink * o + powers @ value))
+        rows.append((torch.tensor(new), shrink * t + powers.sum(), shrink * o + powers @ value))
     return tuple(torch.stack(part) for part in zip(*rows, strict=True))
 
 
@@ -32,11 +32,11 @@ def with_powers_of_2(largest, total, mixture, scores, value):
 
 
 def by_numpy(largest, total, mixture, scores, value):
-    m, l, o, s, v = (x.numpy() for x in (largest, total, mixture, scores, value))
+    m, t, o, s, v = (x.numpy() for x in (largest, total, mixture, scores, value))
     new = np.maximum(m, s.max(1))
     shift = np.nan_to_num(new, neginf=0.0)
     shrink, powers = np.exp(m - shift), np.exp(s - shift[:, None])
-    return new, shrink * l + powers.sum(1), shrink[:, None] * o + powers @ v
+    return new, shrink * t + powers.sum(1), shrink[:, None] * o + powers @ v
 
 
 def where_something_is_seen(largest, total, mixture, scores, value):

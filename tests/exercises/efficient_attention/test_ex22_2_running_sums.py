@@ -125,9 +125,7 @@ def test_numbers_below_0_and_above_are_in_queries_and_keys():
 
 
 def test_without_features_the_sum_can_be_of_either_sign():
-    sums = torch.cat(
-        [(query @ key.T).tril().sum(-1) for query, key, _ in EXERCISE.cases()]
-    )
+    sums = torch.cat([(query @ key.T).tril().sum(-1) for query, key, _ in EXERCISE.cases()])
     assert bool((sums < 0).any()) and bool((sums > 0).any())
     assert float(sums.abs().min()) > 0.01  # so that no result hangs on rounding
 

@@ -129,7 +129,7 @@ def test_one_direction_alone_is_told_to_try_both(sign):
 
 
 def test_the_numbers_of_the_task():
-    weights, value = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([[0.0], [2.0], [1.0]])
+    weights, value = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([[1.0], [3.0], [2.0]])
     torch.testing.assert_close(other_weights(weights, value), torch.tensor([0.2, 0.0, 0.8]))
 
 
