@@ -104,11 +104,21 @@ def _averaged(*case: Tensor) -> State:
     return _add(largest, total, mixture * total[:, None], scores, value, divided=True)
 
 
+def _start(queries: int, d_v: int) -> State:
+    """Make the state before the first block."""
+    return torch.full((queries,), -torch.inf), torch.zeros(queries), torch.zeros(queries, d_v)
+
+
+def _output(state: State) -> Tensor:
+    """Divide; where nothing was seen, by 0."""
+    _, total, mixture = state
+    return (mixture / total[:, None]).nan_to_num()
+
+
 def _block_before_it(seed: int, queries: int, d_v: int, scale: float) -> State:
     """Make the state after one block."""
     scores, value = scale * numbers(seed, queries, 5), numbers(seed + 1, 5, d_v)
-    start = torch.full((queries,), -torch.inf), torch.zeros(queries), torch.zeros(queries, d_v)
-    return _add(*start, scores, value)
+    return _add(*_start(queries, d_v), scores, value)
 
 
 def _case(seed: int, queries: int, keys: int, d_v: int, first: bool = False) -> Case:
@@ -116,8 +126,7 @@ def _case(seed: int, queries: int, keys: int, d_v: int, first: bool = False) -> 
     state = _block_before_it(seed, queries, d_v, scale=2.0)
     scores, value = 2 * numbers(seed + 2, queries, keys), numbers(seed + 3, keys, d_v)
     if first:
-        state = tuple(torch.zeros_like(x) for x in state)
-        state[0].fill_(-torch.inf)
+        state = _start(queries, d_v)
     if queries > 2:
         scores[1] = -torch.inf
         scores[0, 1] = -torch.inf
@@ -221,9 +230,7 @@ EXERCISE = Exercise(
         ),
         Law(
             "total and mixture belong together: mixture / total is what attention over all so far gives",
-            lambda out, *case: torch.allclose(
-                *((m / t[:, None]).nan_to_num() for _, t, m in (out, add_block(*case))), atol=1e-4
-            ),
+            lambda out, *case: torch.allclose(_output(out), _output(add_block(*case)), atol=1e-4),
         ),
     ],
 )

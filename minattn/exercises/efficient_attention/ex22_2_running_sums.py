@@ -1,5 +1,6 @@
 """Exercise 22.2: linear attention, one token at a time."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -124,7 +125,7 @@ def _with_features(feature: Feature) -> Callable[..., Tensor]:
 
 
 def _scaled(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return _linear(query / query.shape[-1] ** 0.5, key, value)
+    return _linear(query / math.sqrt(query.shape[-1]), key, value)
 
 
 def _scaled_both(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ def _scaled_both(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _by_the_root(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return _linear(query, key, value, divide=_undivided) / query.shape[-1] ** 0.5
+    return _linear(query, key, value, divide=_undivided) / math.sqrt(query.shape[-1])
 
 
 def _softmax_of_products(query: Tensor, key: Tensor, value: Tensor, feature: Feature) -> Tensor:
@@ -143,7 +144,7 @@ def _softmax_of_products(query: Tensor, key: Tensor, value: Tensor, feature: Fea
 
 
 def _exact(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return _softmax_of_products(query / query.shape[-1] ** 0.5, key, value, _as_it_is)
+    return _softmax_of_products(query / math.sqrt(query.shape[-1]), key, value, _as_it_is)
 
 
 def _case(seed: int, n: int, d_k: int, d_v: int) -> Case:
@@ -151,7 +152,7 @@ def _case(seed: int, n: int, d_k: int, d_v: int) -> Case:
 
 
 def _cases() -> list[Case]:
-    return [_case(2267, 3, 2, 2), _case(2258, 5, 3, 7), _case(2314, 11, 5, 3)]
+    return [_case(2300, 3, 2, 2), _case(2276, 5, 3, 7), _case(2314, 11, 5, 3)]
 
 
 EXERCISE = Exercise(

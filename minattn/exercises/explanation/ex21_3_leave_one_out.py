@@ -1,5 +1,6 @@
 """Exercise 21.3: leave one out."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -21,7 +22,7 @@ def leave_one_out(
 
 def _fetched(query: Tensor, memory: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Return the mean of the memory, weighted by the query, over what is allowed."""
-    scores = memory @ query / query.shape[-1] ** 0.5
+    scores = memory @ query / math.sqrt(len(query))
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -torch.inf)
     return scores.softmax(-1) @ memory
@@ -46,13 +47,13 @@ def _alone(query: Tensor, tokens: Tensor, places: Tensor, j: int) -> Tensor:
 
 def _value_zeroed(query: Tensor, tokens: Tensor, places: Tensor, j: int) -> Tensor:
     memory = tokens + places
-    weights = (memory @ query / query.shape[-1] ** 0.5).softmax(-1)
+    weights = (memory @ query / math.sqrt(len(query))).softmax(-1)
     return weights @ memory - weights[j] * memory[j]
 
 
 def _score_zeroed(query: Tensor, tokens: Tensor, places: Tensor, j: int) -> Tensor:
     memory = tokens + places
-    scores = memory @ query / query.shape[-1] ** 0.5
+    scores = memory @ query / math.sqrt(len(query))
     scores[j] = 0
     return scores.softmax(-1) @ memory
 
@@ -137,7 +138,7 @@ def _left_out(
 
 def _weights(query: Tensor, tokens: Tensor, places: Tensor, w_read: Tensor, word: int) -> Tensor:
     """Return the weights, and leave nothing out."""
-    return ((tokens + places) @ query / query.shape[-1] ** 0.5).softmax(-1)
+    return ((tokens + places) @ query / math.sqrt(len(query))).softmax(-1)
 
 
 def _case(seed: int, n_keys: int, d: int, n_words: int, word: int) -> Case:

@@ -11,19 +11,20 @@ from minattn.exercises.exercise import Case, Exercise, Law, Mistake, numbers
 
 def other_weights(weights: Tensor, value: Tensor) -> Tensor:
     """Return the weights furthest from the given ones that fetch the same, where one line has them all."""
-    direction = _direction(value)
-    return _furthest(weights, direction)
+    return _furthest(weights, _direction(value))
 
 
 def _direction(value: Tensor) -> Tensor:
     """Return the one change of weights that moves neither the output nor the sum."""
     kept = torch.cat([value, torch.ones(len(value), 1)], dim=1).T
-    return torch.linalg.svd(kept).Vh[-1]
+    direction: Tensor = torch.linalg.svd(kept).Vh[-1]
+    return direction
 
 
 def _sum_free(value: Tensor) -> Tensor:
     """Return a change of weights that keeps the output, and not the sum."""
-    return torch.linalg.svd(value.T).Vh[-1]
+    direction: Tensor = torch.linalg.svd(value.T).Vh[-1]
+    return direction
 
 
 def _step(weights: Tensor, direction: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def _shortened(weights: Tensor, direction: Tensor) -> Tensor:
 def _beyond(weights: Tensor, direction: Tensor, length: float | None = 1.0) -> Tensor:
     """Go a fixed way towards the further end, or until the last weight is 0 and not the first."""
     way = _furthest(weights, direction) - weights
-    way = way / way.norm()
+    way = way / torch.linalg.vector_norm(way)
     if length is None:
         length = float(torch.where(way < 0, -weights / way, 0).max())
     return weights + length * way
@@ -121,7 +122,10 @@ def _direction_the_other_way(weights: Tensor, value: Tensor) -> Tensor:
 
 
 def _case(seed: int, d: int) -> Case:
-    return numbers(seed, d + 2).softmax(-1), numbers(seed + 1, d + 2, d)
+    """Make values whose first numbers are above 0, so that every change of weights has both signs."""
+    value = numbers(seed + 1, d + 2, d)
+    value[:, 0] = value[:, 0].abs()
+    return numbers(seed, d + 2).softmax(-1), value
 
 
 def _cases() -> list[Case]:
