@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from minattn.exercises.exercise import Case, Exercise, Law, Mistake, numbers
 
@@ -13,7 +12,12 @@ Step = Callable[[Tensor], Tensor]
 
 def contributions(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
     """Return the length of what each key adds to the output of each query, all heads together."""
-    return vector_norm(_added(weights, value, w_out), dim=-1)
+    return _length(_added(weights, value, w_out))
+
+
+def _length(x: Tensor) -> Tensor:
+    """Return the length of each vector."""
+    return x.square().sum(-1).sqrt()
 
 
 def _by_heads(value: Tensor, w_out: Tensor) -> Tensor:
@@ -44,7 +48,7 @@ def _added(
 
 
 def _with_cut(cut: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    return lambda *case: vector_norm(_added(*case, cut), dim=-1)
+    return lambda weights, value, w_out: _length(_added(weights, value, w_out, cut))
 
 
 def _as(length: Step) -> Callable[..., Tensor]:
@@ -61,15 +65,15 @@ def _weights_summed(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
 
 def _without_projection(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
     """Take the length of the weighted values, the heads side by side."""
-    return vector_norm(weights[..., None] * value[:, None], dim=(0, -1))
+    return _length((weights[..., None] * value[:, None]).movedim(0, -1).flatten(-2))
 
 
 def _values_summed(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
-    return vector_norm((weights[..., None] * value[:, None]).sum(0), dim=-1)
+    return _length((weights[..., None] * value[:, None]).sum(0))
 
 
 def _values_lengths(weights: Tensor, value: Tensor, w_out: Tensor, total: Step) -> Tensor:
-    return total(weights * vector_norm(value, dim=-1)[:, None])
+    return total(weights * _length(value)[:, None])
 
 
 def _unweighted(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
@@ -77,14 +81,14 @@ def _unweighted(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:
 
 
 def _unweighted_lengths(weights: Tensor, value: Tensor, w_out: Tensor, total: Step) -> Tensor:
-    lengths = vector_norm(value @ _by_heads(value, w_out), dim=-1)
+    lengths = _length(value @ _by_heads(value, w_out))
     return total(lengths).expand_as(weights[0])
 
 
 def _norms(weights: Tensor, value: Tensor, w_out: Tensor, total: Step) -> Tensor:
     """Take the length of what each head adds, and make one number of them."""
     written = value @ _by_heads(value, w_out)
-    return total(weights * vector_norm(written, dim=-1)[:, None])
+    return total(weights * _length(written)[:, None])
 
 
 def _sum(x: Tensor) -> Tensor:
@@ -100,13 +104,13 @@ def _largest(x: Tensor) -> Tensor:
 
 
 def _root(x: Tensor) -> Tensor:
-    return vector_norm(x, dim=0)
+    return _length(x.movedim(0, -1))
 
 
 def _mean_weights(weights: Tensor, value: Tensor, w_out: Tensor, total: Step = _mean) -> Tensor:
     """Weigh what all heads write by one weight."""
     written = (value @ _by_heads(value, w_out)).sum(0)
-    return total(weights) * vector_norm(written, dim=-1)
+    return total(weights) * _length(written)
 
 
 def _as_shares(weights: Tensor, value: Tensor, w_out: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def _shortened(weights: Tensor, direction: Tensor) -> Tensor:
 def _beyond(weights: Tensor, direction: Tensor, length: float | None = 1.0) -> Tensor:
     """Go a fixed way towards the further end, or until the last weight is 0 and not the first."""
     way = _furthest(weights, direction) - weights
-    way = way / torch.linalg.vector_norm(way)
+    way = way / way.square().sum().sqrt()
     if length is None:
         length = float(torch.where(way < 0, -weights / way, 0).max())
     return weights + length * way
