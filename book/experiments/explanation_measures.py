@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from minattn.multihead import MultiHeadAttention
 from minattn.pointing import pointing
+from minattn.probing.agreement import agreement
 from minattn.probing.attribution import (
     Decide,
-    agreement,
     gradient_times_input,
     gradient_times_weight,
     head_weights,

@@ -10,6 +10,7 @@ from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING = {
     "probing.attribution": 21,
+    "probing.agreement": 21,
     "probing.alternatives": 21,
     "probing.heads": 21,
     "scaling.blockwise": 22,

@@ -8,9 +8,9 @@ from minattn.alignment import AdditiveAttention, MultiplicativeAttention
 from minattn.masks import CAUSAL
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions
+from minattn.probing.agreement import agreement
 from minattn.probing.alternatives import imposed
 from minattn.probing.attribution import (
-    agreement,
     changed_output,
     gradient_times_input,
     gradient_times_weight,
