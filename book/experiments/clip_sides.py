@@ -37,6 +37,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "at random": {"alike": 1},
     "at random, batch 16": {"alike": 1, "batch_size": 16},
+    "batch 16, as many pairs": {"alike": 1, "batch_size": 16, "steps": 8 * FEWER},
     "temperature 1": {"temperature": 1.0, "learned": False},
     "temperature 0.03": {"temperature": 0.03, "learned": False},
     "one way": {"loss": "one way"},
@@ -107,12 +108,13 @@ def run(
     loss: str = "",
     batch_size: int = BATCH_SIZE,
     alike: int = ALIKE,
+    steps: int = FEWER,
     **settings: Any,
 ) -> dict[str, Any]:
     """Train one model, and measure it."""
     model = make(seed, **settings)
     compare: Loss = one_way if loss == "one way" else plain_loss
-    losses = teach(model, recipe(seed, FEWER, batch_size), compare, alike)
+    losses = teach(model, recipe(seed, steps, batch_size), compare, alike)
     return {
         "seen": found(model, shown(TRAINED)),
         "twemoji": found(model, shown(UNSEEN)),
