@@ -8,18 +8,7 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING = {
-    "probing.attribution": 21,
-    "probing.agreement": 21,
-    "probing.alternatives": 21,
-    "probing.heads": 21,
-    "scaling.blockwise": 22,
-    "scaling.patterns": 22,
-    "scaling.sharing": 22,
-    "scaling.linear": 22,
-    "scaling.caches": 22,
-    "scaling.costs": 22,
-}
+WAITING: dict[str, int] = {}
 """Modules whose chapter is still to come, with its number."""
 
 

@@ -119,7 +119,6 @@ def test_the_steps_that_the_text_names_are_those_that_were_counted():
         case for case in STORED["training"]["cases"] if "seconds" in case["settings"]["what"]
     ]
     ours, paper = (whole["more"][name] for name in ("minattn", "nn.Transformer as in 2017"))
-    waiting = ROOT / "book/experiments/waiting/efficient_attention.md"
-    book = waiting.read_text("utf-8")
+    book = (ROOT / "book/chapters/22_efficient_attention.md").read_text("utf-8")
     assert f"our recipe needs {ours['steps']:,} steps to get 99 of 100" in book
     assert paper["more than"] and f"not got there after {paper['steps']:,}." in book
