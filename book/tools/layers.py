@@ -22,18 +22,23 @@ def layers(root: Path) -> list[list[str]]:
 def modules_by_page(root: Path) -> dict[str, list[str]]:
     """Every module that the reader may meet, in reading order, under the page that documents it.
 
-    `trunk` begins with the ground floor, of which a module that a chapter explains stands with its chapter;
-    `parts` are what the later chapters bring. `support` names of a package the files beside its face too; the
-    exercises, in folders, are not there.
+    `trunk` begins with the ground floor, of which a module that a chapter explains stands with its chapter; each
+    later part of the book has a page named by the first word of its title. `support` names of a package the files
+    beside its face too; the exercises, in folders, are not there.
     """
     ground, *_, support = layers(root)
     trunk: list[str] = []
-    parts: list[str] = []
+    parts: dict[str, list[str]] = {}
     for chapter in chapters_in_order(root).values():
-        (trunk if chapter.number <= LAST_OF_THE_TRUNK else parts).extend(chapter.modules)
+        if chapter.number <= LAST_OF_THE_TRUNK:
+            trunk.extend(chapter.modules)
+        else:
+            title = chapter.part.partition(": ")[2]  # of "Part V: Language"
+            parts.setdefault(title.split()[0].lower(), []).extend(chapter.modules)
+    list(parts.values())[-1].extend(WAITING)
     pages = {
         "trunk": [name for name in ground if name not in trunk] + trunk,
-        "parts": parts + list(WAITING),
+        **parts,
         "support": [module for name in support for module in face_and_files(root, name)],
     }
     return {page: [f"minattn.{name}" for name in names] for page, names in pages.items()}
