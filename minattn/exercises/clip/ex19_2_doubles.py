@@ -30,9 +30,6 @@ def _zeros(scores: Tensor, double: Tensor) -> Tensor:
     return scores.masked_fill(double, 0.0)
 
 
-def _times_infinity(scores: Tensor, double: Tensor) -> Tensor:
-    return scores + double * -torch.inf
-
 
 def _all_alike(same: Tensor) -> Tensor:
     return same
@@ -147,12 +144,6 @@ EXERCISE = Exercise(
             partial(_loss, rows=_zeros, columns=_zeros),
             "The doubles have a score of 0. That is a score like any other, and exp(0) is 1: they still count as "
             "wrong answers. What is left out has the score -inf.",
-        ),
-        Mistake(
-            "infinity_times_zero",
-            partial(_loss, rows=_times_infinity, columns=_times_infinity),
-            "The result is NaN (not a number). A mask times infinity is the usual reason: where the mask is 0, "
-            "that is 0 times infinity. Use masked_fill or torch.where.",
         ),
         Mistake(
             "one_way_only",
