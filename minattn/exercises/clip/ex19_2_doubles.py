@@ -30,7 +30,6 @@ def _zeros(scores: Tensor, double: Tensor) -> Tensor:
     return scores.masked_fill(double, 0.0)
 
 
-
 def _all_alike(same: Tensor) -> Tensor:
     return same
 
