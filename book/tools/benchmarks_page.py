@@ -291,6 +291,11 @@ def render(root: Path) -> str:
         alt=ALT.format(highest=f"{max(table_of_all):.0f}"),
         attention=attention_tables(cases["attention"]),
         memory=memory_table(cases["attention"]),
+        forms_processor=parts["forms"]["made"]["processor"],
+        forms=by_contestant(where(cases["forms"], measured="forms"), ["length"]),
+        steps_forms=by_contestant(
+            where(cases["forms"], measured="a step with a cache"), ["length"]
+        ),
         layers=grid(cases["layers"], ["size", "mode", "padding", "threads"], "layer"),
         recurrent=by_contestant(cases["recurrent"], ["model", "batch", "threads"]),
         alone=f"{alone:.2f}",

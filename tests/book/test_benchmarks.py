@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import PARTS, attention, harness, layers
+from benchmarks import PARTS, attention, forms, harness, layers
 from book.tools import benchmarks_page
 
 ROOT = Path(__file__).parents[2]
@@ -71,8 +71,8 @@ def test_every_way_to_attend_gives_the_same():
 
 
 def test_the_new_forms_are_what_they_are_said_to_be():
-    assert attention.equal_forms(300) < 1e-4
-    found = {name: call() for name, call in attention.step_forms(50).items()}
+    assert forms.equal_forms(300) < 1e-4
+    found = {name: call() for name, call in forms.step_forms(50).items()}
     assert harness.assert_equal(found, "multi-head", 0.01) > 0  # 8 bits are near, and not the same
 
 
@@ -122,3 +122,13 @@ def test_the_steps_that_the_text_names_are_those_that_were_counted():
     book = (ROOT / "book/chapters/22_efficient_attention.md").read_text("utf-8")
     assert f"our recipe needs {ours['steps']:,} steps to get 99 of 100" in book
     assert paper["more than"] and f"not got there after {paper['steps']:,}." in book
+
+
+def test_the_ratios_that_chapter_22_names_are_those_that_were_measured():
+    book = (ROOT / "book/chapters/22_efficient_attention.md").read_text("utf-8")
+    last = {case["settings"]["measured"]: case["ratios"] for case in STORED["forms"]["cases"]}
+    window, linear = (last["forms"][n][1] for n in ("a window in blocks", "linear, running"))
+    step = last["a step with a cache"]["multi-query"][1]
+    assert f"a window of 256 takes {window:.2f} of the time" in book
+    assert f"linear attention {linear:.2f};" in book
+    assert f"one set of keys takes {step:.2f} of one with eight" in book
