@@ -18,7 +18,8 @@ from minattn.checks import (
 )
 from minattn.dot_product import fused_attend
 from minattn.multihead import MultiHeadAttention
-from minattn.pictures.patches import Patches, Places, channels_first, check_channels
+from minattn.pictures.patches import Patches, Places
+from minattn.pictures.vit import ConvPatches
 from minattn.seam import Attend
 from minattn.transformer import EncoderBlock, TransformerEncoder
 from minattn.vocabulary import PAD
@@ -71,7 +72,7 @@ class AttentionPooling(nn.Module):
         return found[:, 0]
 
 
-class SmallStem(nn.Module):
+class SmallStem(ConvPatches):
     """Two convolutions that each halve a picture: a token for every four by four pixels, which sees ten by ten.
 
     Args:
@@ -88,29 +89,13 @@ class SmallStem(nn.Module):
     torch.Size([3, 6, 6])
     """
 
-    def __init__(self, d_model: int, channels: int = 3) -> None:
-        super().__init__()
-        check_sizes(channels=channels, half_of_d_model=d_model // 2)
-        self.channels = channels
-        self.convolutions = nn.Sequential(
+    @staticmethod
+    def _made(channels: int, d_model: int) -> nn.Sequential:
+        return nn.Sequential(
             nn.Conv2d(channels, d_model // 2, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(d_model // 2, d_model, 4, stride=2, padding=1),
         )
-
-    def forward(
-        self, pictures: UInt8[Tensor, "batch height width channels"]
-    ) -> Float[Tensor, "batch cells d_model"]:
-        """Return a token for every four by four pixels, row after row.
-
-        Raises:
-            ValueError: if the colours are another number.
-            TypeError: if the pictures are no tensor of bytes.
-        """
-        planes = channels_first(pictures)
-        check_channels(planes, self.channels)
-        found: Tensor = self.convolutions(planes)
-        return found.flatten(2).mT
 
 
 class PictureEncoder(nn.Module):

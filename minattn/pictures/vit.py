@@ -31,7 +31,12 @@ class ConvPatches(nn.Module):
         check_whole(2, d_model=d_model)
         check_sizes(channels=channels)
         self.channels = channels
-        self.convolutions = nn.Sequential(
+        self.convolutions = self._made(channels, d_model)
+
+    @staticmethod
+    def _made(channels: int, d_model: int) -> nn.Sequential:
+        """Make the convolutions; another size of token is another pair of them."""
+        return nn.Sequential(
             nn.Conv2d(channels, d_model // 2, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(d_model // 2, d_model, 3, stride=2, padding=1),
@@ -40,7 +45,7 @@ class ConvPatches(nn.Module):
     def forward(
         self, pictures: UInt8[Tensor, "batch height width channels"]
     ) -> Float[Tensor, "batch cells d_model"]:
-        """Return a token for every two by two pixels.
+        """Return the tokens, row after row.
 
         Raises:
             ValueError: if the colours are another number.
