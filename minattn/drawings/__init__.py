@@ -22,7 +22,7 @@ from minattn.drawings.recurrent import (
     soft_lookup,
 )
 from minattn.drawings.routing import where_and_what
-from minattn.drawings.scaling import online_softmax
+from minattn.drawings.scaling import online_softmax, ring
 from minattn.drawings.sound import listener
 from minattn.drawings.training import training_step
 from minattn.drawings.views import two_eyes
@@ -44,6 +44,7 @@ __all__ = [
     "pointer_generator",
     "pre_and_post",
     "queries_meet_keys",
+    "ring",
     "roles_in_a_list",
     "soft_lookup",
     "split_and_merge",

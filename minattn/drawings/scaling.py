@@ -1,4 +1,4 @@
-"""The drawing of chapter 22: one query goes through its keys block by block, and remembers three numbers."""
+"""The drawings of chapters 22 and 23: keys that come block by block, in one process and round a ring of them."""
 
 from itertools import pairwise
 
@@ -36,4 +36,41 @@ def online_softmax(lit: str | None = None, small: bool = False) -> Drawing:
         output = d.box(312, 230, "o / l", 54)
         d.arrow(memory[2], output)
         d.text(280, 230, "output", "end")
+    return d
+
+
+def ring(lit: str | None = None, small: bool = False) -> Drawing:
+    """Draw four processes that pass keys and values round, while the queries stay.
+
+    Args:
+        lit: "queries" or "keys", the part that stands out.
+        small: draw it small, to say where the reader is.
+    """
+    alt = (
+        "Four processes in a ring. Each holds a quarter of the queries, which stay, and a quarter of the keys and "
+        "values, which go on to the next process: 0 to 1, 1 to 2, 2 to 3 and 3 to 0. So process 0 sees keys 0 first, "
+        "then 3, 2 and 1."
+    )
+    d = Drawing(418, 250, alt, lit, small)
+    places = ((84, 50), (334, 50), (334, 196), (84, 196))
+    with d.part("queries"):
+        boxes = [
+            d.box(
+                x,
+                y,
+                f"process {r}\nqueries {r}\nkeys {', '.join(str((r - t) % 4) for t in range(4))}",
+                130,
+            )
+            for r, (x, y) in enumerate(places)
+        ]
+    with d.part("keys"):
+        for r, box in enumerate(boxes):
+            d.arrow(box, boxes[(r + 1) % 4])
+        for x, y, anchor in (
+            (209, 38, "middle"),
+            (324, 123, "end"),
+            (209, 184, "middle"),
+            (94, 123, "start"),
+        ):
+            d.text(x, y, "keys, values", anchor)
     return d

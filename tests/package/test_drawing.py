@@ -49,6 +49,7 @@ NAMED = {
     "two_towers": drawings.two_towers,
     "words_to_picture": drawings.words_to_picture,
     "online_softmax": drawings.online_softmax,
+    "ring": drawings.ring,
 }
 PARTS = {
     "encoder_decoder": ["encoder", "context", "decoder"],
@@ -78,6 +79,7 @@ PARTS = {
     "two_towers": ["pictures", "sentences", "scores"],
     "words_to_picture": ["words", "codes", "picture"],
     "online_softmax": ["query", "blocks", "memory"],
+    "ring": ["queries", "keys"],
     "listener": ["frames", "convolutions", "steps", "decoder"],
     "transformer": [
         *("embedding", "encoder block", "decoder block", "self-attention", "cross-attention"),
