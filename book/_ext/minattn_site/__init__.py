@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles
+from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles, ways
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -23,6 +23,9 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("minattn_repository", "", "html", [str])
     app.add_directive("api-modules", api.ApiModules)
     app.add_directive("reading-map", reading_map.ReadingMap)
+    app.add_directive("came-for", ways.CameFor)
+    app.add_directive("gallery", ways.Gallery)
+    app.add_role("minutes", ways.minutes_role)
     app.connect("autodoc-skip-member", api.skip_noise)
     # Before napoleon, which comes at 500.
     app.connect("autodoc-process-docstring", api.keep_colons, priority=400)
