@@ -1,1 +1,1 @@
-"""What makes attention cheap: attention block by block. Its chapter is still to come."""
+"""What makes attention cheap, and what spreads it over many machines."""
