@@ -8,7 +8,10 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING: dict[str, int] = {}
+WAITING: dict[str, int] = {
+    f"scaling.{name}": 23
+    for name in ("processes", "partial", "shares", "ring", "gathered", "traffic")
+}
 """Modules whose chapter is still to come, with its number."""
 
 
