@@ -8,11 +8,7 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-WAITING: dict[str, int] = {
-    "scaling.distributed": 23,
-    "scaling.sharded_checkpoints": 23,
-    "scaling.train": 23,
-}
+WAITING: dict[str, int] = {}
 """Modules whose chapter is still to come, with its number."""
 
 

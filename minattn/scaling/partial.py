@@ -61,7 +61,8 @@ def merge(first: Partial, second: Partial) -> Partial:
 
     .. math:: l = \ln(e^{l_1} + e^{l_2}), \qquad o = e^{l_1 - l} o_1 + e^{l_2 - l} o_2
 
-    Neither the order nor the grouping of several merges matters.
+    The two factors are :math:`\sigma(l_1 - l_2)` and :math:`\sigma(l_2 - l_1)`, the logistic function of a difference:
+    so they sum to 1 also where the logarithms are large. Neither the order nor the grouping of several merges matters.
 
     Args:
         first: the output, and the logarithm of the sum of each query's powers.
@@ -78,7 +79,7 @@ def merge(first: Partial, second: Partial) -> Partial:
     """
     (output, log_total), (other, log_other) = first, second
     both = torch.logaddexp(log_total, log_other)
-    whole = both.masked_fill(both == -math.inf, 0)  # minus infinity less itself would be NaN
-    part = (log_total - whole).exp()[..., None]
-    rest = (log_other - whole).exp()[..., None]
+    further = log_other - log_total
+    further = further.masked_fill(both == -math.inf, 0)  # minus infinity less itself is NaN
+    part, rest = (-further).sigmoid()[..., None], further.sigmoid()[..., None]
     return part * output + rest * other, both
