@@ -10,6 +10,7 @@ from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING: dict[str, int] = {
     "scaling.distributed": 23,
+    "scaling.launch": 23,
     "scaling.sharded_checkpoints": 23,
     "scaling.train": 23,
 }
