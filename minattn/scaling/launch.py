@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     try:
-        run.run(run.parse_args(arguments))
+        run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
         return 0
     except ChildFailedError as error:
         said = how_it_ended(error)
