@@ -36,7 +36,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed import HashStore, Store  # type: ignore[attr-defined]
+from torch.distributed import HashStore, PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from minattn.checkpoints import described, facts_in_json, save_model
@@ -147,6 +147,11 @@ def train_together(
         losses += _restore(checkpoint, learner, optimizer, about)
     first, world = dist.get_rank() == 0, dist.get_world_size()
     learner.train()
+    if way == "replicate":
+        # After its first backward pass, torch puts the gradients of a replicated model in another order, and three
+        # numbers added in another order differ in the last bit. So the first pass is one that counts for nothing:
+        # a training that goes on adds as one that was never interrupted.
+        _backward(learner, data.select(torch.arange(1)), recipe, len(losses))
     for batch in islice(_batches(data, recipe), len(losses), recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * recipe.schedule(len(losses))
@@ -276,8 +281,7 @@ def meet(timeout: float) -> tuple[Store, int, int]:
         )
     where = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
     try:
-        met: tuple[Store, int, int] = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
-        return met
+        store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
     except dist.DistError as error:
         said = str(error)
         if "EADDRINUSE" in said:
@@ -287,6 +291,10 @@ def meet(timeout: float) -> tuple[Store, int, int]:
         else:
             rule = f"there was no process 0 at {where} in {timeout:g} s"
         raise RuntimeError(rule) from error
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # One launcher may keep its store for all attempts, and in it the addresses of dead processes.
+        store = PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return store, rank, world
 
 
 def who_is_lost(store: Store, rank: int, world: int) -> list[int]:
