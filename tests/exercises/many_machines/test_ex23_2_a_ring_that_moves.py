@@ -172,6 +172,15 @@ NEAR_MISSES = [
 # What is said: who waits for whom, and what else goes wrong.
 
 
+@pytest.mark.parametrize("world", range(1, 6))
+def test_in_the_right_ring_each_has_its_own_block_and_those_from_the_left(world):
+    said = "; ".join(
+        f"process {rank} returned {' '.join('ABCDE'[(rank - i) % world] for i in range(world))}"
+        for rank in range(world)
+    )
+    assert repr(EXERCISE.trial(ring, world)) == said
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
