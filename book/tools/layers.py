@@ -8,7 +8,6 @@ from pathlib import Path
 
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
-<<<<<<< HEAD
 WAITING: dict[str, int] = {}
 """Modules whose chapter is still to come, with its number."""
 

@@ -1,4 +1,4 @@
-"""Ways into the book, for its first page: how long some chapters take, what to read for one, and pictures that lead in."""
+"""Ways into the book, for its first page: minutes of chapters, what to read for one, pictures that lead in."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def came_for(chapters: Mapping[str, Chapter], address: Any) -> str:
         before = closure(chapters, stem) - {stem}
         total = sum(chapters[name].minutes for name in before) + chapter.minutes
         link = f'<a href="{escape(address(stem))}">{escape(chapter.title)}</a>'
-        needed = in_ranges(sorted(chapters[name].number for name in before if chapters[name].number))
+        needed = in_ranges(
+            sorted(chapters[name].number for name in before if chapters[name].number)
+        )
         rows.append(f"<tr><td>{link}</td><td>{needed}</td><td>{duration(total)}</td></tr>")
     head = "".join(f"<th>{name}</th>" for name in ("you came for", "before it", "in all"))
     return (
