@@ -60,7 +60,8 @@ def run_on(
     """
     check_sizes(n=n)
     check_positive(timeout=timeout)
-    job = _packed(function, arguments, float(timeout))
+    timeout = float(timeout)
+    job = _packed(function, arguments, timeout)
     # On Windows a file that was open a moment ago may not be removable yet.
     with tempfile.TemporaryDirectory(prefix="minattn-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -78,7 +79,7 @@ def run_on(
             return results
         finally:
             for process in processes:
-                process.end(patience=0)
+                process.end(patience=0.0)
 
 
 def _packed(function: Any, arguments: tuple[Any, ...], timeout: float) -> bytes:
