@@ -95,13 +95,13 @@ def replicate(model: nn.Module) -> DistributedDataParallel:
 
 
 @dataclass
-class Sent:
+class HandedOver:
     """How many bytes of gradients one process handed to all-reduce."""
 
     bytes: int = 0
 
 
-def count_bytes(model: DistributedDataParallel) -> Sent:
+def count_bytes(model: DistributedDataParallel) -> HandedOver:
     """Count from now on what a replicated model hands over: its gradients, once in each backward pass.
 
     It can be asked for once.
@@ -110,14 +110,14 @@ def count_bytes(model: DistributedDataParallel) -> Sent:
         A count that grows. What then goes over the wire depends on the algorithm: with a ring of R processes each
         sends :math:`2 (R - 1) / R` of it.
     """
-    sent = Sent()
+    handed = HandedOver()
 
     def hook(group: dist.ProcessGroup, bucket: GradBucket) -> torch.futures.Future[Tensor]:
-        sent.bytes += bucket.buffer().nbytes
+        handed.bytes += bucket.buffer().nbytes
         return allreduce_hook(group, bucket)
 
     model.register_comm_hook(dist.group.WORLD, hook)
-    return sent
+    return handed
 
 
 def shard(model: nn.Module, mesh: DeviceMesh | None = None) -> nn.Module:

@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +71,8 @@ def save_sharded(
     facts = facts_in_json({} if about is None else about)
     unfinished, after = _by_first(lambda: _make_room(folder))
     try:
-        written = save(_state(model, optimizer), checkpoint_id=unfinished)
+        with _alone_or_not():
+            written = save(_state(model, optimizer), checkpoint_id=unfinished)
     except CheckpointException as error:
         raise OSError(f"a checkpoint must be written to {folder}, got {_cause(error)}") from None
     _by_first(lambda: _finish(unfinished, after, _files(written), facts))
@@ -121,7 +124,8 @@ def load_sharded(
     }
     check_names(last, found, state)
     try:
-        load(state, checkpoint_id=last)
+        with _alone_or_not():
+            load(state, checkpoint_id=last)
     except CheckpointException as error:
         raise ValueError(f"a checkpoint must be whole, got {last}: {_cause(error)}") from None
     return facts
@@ -197,6 +201,14 @@ def _by_first(work: Callable[[], T]) -> T:
         raise said[1]
     result: T = said[0]
     return result
+
+
+@contextmanager
+def _alone_or_not() -> Iterator[None]:
+    """Let one process do without a group: torch warns of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield
 
 
 def _cause(error: CheckpointException) -> str:
