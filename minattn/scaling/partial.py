@@ -48,12 +48,9 @@ def partial_attend(
     scores = (query @ key.mT * scale).expand(*batch, query.shape[-2], key.shape[-2])
     if allowed is not None:
         scores = scores.masked_fill(~to_bool(allowed, scores.shape, scores.device), -math.inf)
-    # Where nothing is allowed, numbers that cause no NaN.
-    blind = (scores == -math.inf).all(-1)
-    scores = scores.masked_fill(blind[..., None], 0)
-    log_total = scores.logsumexp(-1).masked_fill(blind, -math.inf)
-    powers = (scores - log_total[..., None]).exp().masked_fill(blind[..., None], 0)
-    return powers @ value, log_total
+    log_total = scores.logsumexp(-1)
+    finite = log_total.masked_fill(log_total == -math.inf, 0)  # where nothing is allowed
+    return (scores - finite[..., None]).exp() @ value, log_total
 
 
 def merge(first: Partial, second: Partial) -> Partial:

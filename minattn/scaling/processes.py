@@ -50,8 +50,8 @@ def run_on(
     Raises:
         RuntimeError: if the function failed in a process, or a process died. It names the process; the traceback
             from there, and what was printed there, are notes of the error. The other processes are ended.
-        TimeoutError: if some processes had not ended in time. It says at which line of the function, or of what
-            else was sent by value with it, each of them waits.
+        TimeoutError: if some processes had not ended in time. It says at which line of the function, or of another
+            function of its notebook that it called, each of them waits.
         ValueError: if ``n`` is below 1, or the time not above 0.
         TypeError: if the function or an argument cannot be sent to another process.
 
