@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -62,7 +63,7 @@ def part_of(batch: Batch, rank: int, world: int) -> tuple[Batch, int]:
     return part, int(token_mask(part.target_out).sum())
 
 
-def share_of_loss(loss: Float[Tensor, ""], n_tokens: int) -> Float[Tensor, ""]:
+def share_of_loss(loss: Float[Tensor, ""], n_tokens: int, group: Any = None) -> Float[Tensor, ""]:
     r"""Weigh the mean loss of one process, so that the mean over the processes is that over all tokens.
 
     .. math:: \ell'_r = \ell_r\, \frac{n_r\, R}{\sum_s n_s}, \qquad
@@ -74,24 +75,29 @@ def share_of_loss(loss: Float[Tensor, ""], n_tokens: int) -> Float[Tensor, ""]:
     Args:
         loss: the mean over the tokens of this process.
         n_tokens: how many they are; 0 if the process only takes part.
+        group: of processes; all, if not given.
     """
     check_whole(0, n_tokens=n_tokens)
     all_tokens = torch.tensor(n_tokens, device=loss.device)
-    dist.all_reduce(all_tokens)
-    return loss * (n_tokens * dist.get_world_size() / all_tokens.item())
+    dist.all_reduce(all_tokens, group=group)
+    return loss * (n_tokens * dist.get_world_size(group) / all_tokens.item())
 
 
-def replicate(model: nn.Module) -> DistributedDataParallel:
+def replicate(model: nn.Module, group: Any = None) -> DistributedDataParallel:
     """Give each process the whole model: the weights of process 0. Every backward pass averages the gradients.
 
     The model itself is kept as ``.module``. Its dropout must be 0 for results that do not depend on the number of
     processes, for each of them draws its own numbers.
 
+    Args:
+        model: the same in every process.
+        group: of processes; all, if not given.
+
     References:
         Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
         arXiv:2006.15704.
     """
-    return DistributedDataParallel(model)
+    return DistributedDataParallel(model, process_group=group)
 
 
 @dataclass
@@ -116,7 +122,7 @@ def count_bytes(model: DistributedDataParallel) -> HandedOver:
         handed.bytes += bucket.buffer().nbytes
         return allreduce_hook(group, bucket)
 
-    model.register_comm_hook(dist.group.WORLD, hook)
+    model.register_comm_hook(model.process_group, hook)
     return handed
 
 

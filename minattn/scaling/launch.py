@@ -2,7 +2,9 @@
 
     python -m minattn.scaling.launch --nproc-per-node 2 -m minattn.scaling.train --steps 200
 
-The arguments are those of ``torchrun``. What the processes say themselves stands before that line.
+The arguments are those of ``torchrun``. What the processes say themselves stands before that line. Processes that
+start again meet in a store of their own: that of ``torchrun`` still holds the addresses of the dead, and so several
+hosts would not find together.
 """
 
 import logging
@@ -21,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``torchrun``; after an error, say it in one line."""
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     try:
         run.run(run.parse_args(arguments))  # type: ignore[no-untyped-call]
         return 0
