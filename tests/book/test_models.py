@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import minattn.claims
 from book.tools import freshness, models
 from minattn.checkpoints import load_model
 from minattn.claims import stored_model
@@ -66,5 +67,6 @@ def test_an_unknown_model_is_refused(capsys):
 def test_a_model_that_is_not_stored_is_told(folder, monkeypatch):
     models.make("small", folder)
     monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(minattn.claims, "__file__", str(folder / "claims.py"))
     with pytest.raises(FileNotFoundError, match=r"stored models are \['small'\], got 'large'"):
         stored_model("large")

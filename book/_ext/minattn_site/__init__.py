@@ -14,7 +14,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         mathjax.copy_mathjax(app)
         landing.write_redirect(app)
         styles.lighten_styles(app)
-        colab.write_colab_copies(app)
+        colab.write_copies(app)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
