@@ -354,7 +354,10 @@ def stored_model(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is no such file.
     """
-    return _stored(f"{name}.safetensors", _places("models"), "stored models")
+    file = _stored(f"{name}.safetensors", _places("models"), "stored models")
+    # The library reads weights past Python: opened here, they are among the files that a run is known to depend on.
+    file.open("rb").close()
+    return file
 
 
 def _places(tail: str) -> list[Path]:
