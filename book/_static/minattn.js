@@ -15,7 +15,9 @@ addEventListener("load", () => {
 });
 
 // Live places: <div class="live" data-live="translator"></div>. Nothing of them is loaded before the reader asks.
-const LIVE = new URL("live/", document.currentScript.src);
+// All of it is asked for with the version of this script, which changes with each of these files.
+const HERE = new URL(document.currentScript.src);
+const LIVE = new URL("live/", HERE);
 // What each kind says on its button, and which files of the engine it needs, in their order; KIND.js and KIND.css
 // come after them.
 const PLACES = {
@@ -46,7 +48,7 @@ function load(name) {
       const element = document.createElement(css ? "link" : "script");
       if (css) element.rel = "stylesheet";
       else element.async = false; // all come at once, and run in the order in which they were asked for
-      element[css ? "href" : "src"] = new URL(name, LIVE);
+      element[css ? "href" : "src"] = new URL(name + HERE.search, LIVE);
       element.onload = resolve;
       element.onerror = () => {
         element.remove();

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pybtex.database import parse_file
 
+from book.tools.alone import alone
 from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,6 +128,13 @@ def lay_out(chapter: Path, mine: Path, origin: dict[str, str]) -> str | None:
 
 
 def main(root: Path = ROOT) -> int:
+    with alone(
+        "my", root
+    ):  # of two at once, one would take the copies of the other for edited ones
+        return lay_out_all(root)
+
+
+def lay_out_all(root: Path) -> int:
     mine = root / "my"
     mine.mkdir(exist_ok=True)
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles
+from . import api, body, claims, colab, editions, images, landing, mathjax, reading_map, styles
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -15,6 +15,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         landing.write_redirect(app)
         styles.lighten_styles(app)
         colab.write_copies(app)
+        editions.write_versions(app)  # once all files are as they stay
 
 
 def setup(app: Sphinx) -> dict[str, object]:

@@ -7,7 +7,7 @@ window.minattn = window.minattn ?? {};
 (() => {
   "use strict";
 
-  const HERE = document.currentScript?.src ?? document.baseURI;
+  const HERE = new URL(document.currentScript?.src ?? document.baseURI);
 
   /** Read a number of 16 bits: a sign, five bits of exponent, ten of fraction. */
   function halfToNumber(bits) {
@@ -63,7 +63,7 @@ window.minattn = window.minattn ?? {};
   function addScript(file) {
     return new Promise((resolve) => {
       const script = document.createElement("script");
-      script.src = new URL(file, HERE);
+      script.src = new URL(file + HERE.search, HERE); // of the same version as this file
       script.onload = () => resolve(true);
       script.onerror = () => resolve(false);
       document.head.append(script);
