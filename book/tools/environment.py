@@ -32,7 +32,8 @@ if sys.version_info < OLDEST:
         % ((sys.executable,) + tuple(sys.version_info[:2]) + OLDEST)
     )
 
-import ast
+import configparser
+import contextlib
 import errno
 import hashlib
 import os
@@ -53,8 +54,10 @@ NEEDED_GB = 2.5
 # The settings of pip that are kept.
 KEPT = (
     "index-url extra-index-url find-links trusted-host proxy cert client-cert cache-dir no-cache-dir timeout "
-    "retries keyring-provider prefer-binary no-index"
+    "default-timeout retries keyring-provider no-index"
 ).split()
+# The kinds of files that it reads, the weightiest last.
+KINDS = ("global", "user", "site", "env")
 # What pip says when it came to no index, and what that means.
 UNREACHED = re.compile(
     r"Failed to establish a new connection|Connection refused|Name or service not known|"
@@ -116,27 +119,38 @@ def settings_without(*prefixes):
 
 def settings_for_pip(python):
     """Settings under which pip installs into its own environment, whatever is set for it in files or beside them."""
-    # pip itself says what it would read, of all its files and of what is set beside them, the weightiest last.
+    # pip itself says which files it would read. What it lists as set in them depends on what is set.
     said = subprocess.run(
-        [python, "-m", "pip", "config", "list"],
+        [python, "-m", "pip", "config", "debug"],
         env=settings_without("PYTHON"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
     ).stdout.decode("utf-8", "replace")
-    found = {}
-    lines = [
-        re.match(r"(global|install|:env:)\.([\w-]+)=(.*)$", line) for line in said.splitlines()
-    ]
-    for section in ("global", "install", ":env:"):
-        for line in lines:
-            if line and line.group(1) == section and line.group(2) in KEPT:
-                found[line.group(2)] = ast.literal_eval(line.group(3))
-    if "find-links" not in found:
-        found.pop("no-index", None)  # nowhere at all is no place to install from
+    kind, files = "", []
+    for heading, file in re.findall(r"(?m)^(\w+):$|^  (\S.*), exists: True$", said):
+        kind = heading or kind
+        if file and kind in KINDS:
+            files.append((KINDS.index(kind), file))
+    found = {"global": {}, "install": {}, "set": {}}
+    for _, file in sorted(files, key=lambda entry: entry[0]):  # in their order within a kind
+        config = configparser.RawConfigParser()
+        with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
+            config.read(file, encoding="utf-8")
+        for section in set(config.sections()) & set(found):
+            for name, text in config.items(section):
+                found[section][name.replace("_", "-")] = text
+    for name, text in os.environ.items():
+        if name.startswith("PIP_"):
+            found["set"][name[4:].lower().replace("_", "-")] = text
+    merged = dict(found["global"], **found["install"])
+    merged.update(found["set"])
+    kept = {name: text for name, text in merged.items() if name in KEPT}
+    if not kept.get("find-links"):
+        kept.pop("no-index", None)  # nowhere at all is no place to install from
     settings = settings_without("PYTHON", "PIP_")
-    settings.update(("PIP_" + name.upper().replace("-", "_"), text) for name, text in found.items())
-    # None of its files is read again.
+    settings.update(("PIP_" + name.upper().replace("-", "_"), text) for name, text in kept.items())
+    # None of the files is read again.
     return dict(settings, PIP_CONFIG_FILE=os.devnull, PIP_DISABLE_PIP_VERSION_CHECK="1")
 
 
@@ -217,9 +231,9 @@ def make_now(root, venv):
         file.write(wanted)
 
 
-def main(make=make):
+def main(make_what=None):
     try:
-        make()
+        (make_what or make)()
     except Failed as reason:
         fail(str(reason))
     except KeyboardInterrupt:

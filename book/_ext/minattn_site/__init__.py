@@ -15,7 +15,6 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         landing.write_redirect(app)
         styles.lighten_styles(app)
         colab.write_copies(app)
-        editions.write_versions(app)  # once all files are as they stay
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -38,4 +37,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
     app.connect("build-finished", finish, priority=400)
+    # Once all files are there and as they stay; other extensions write some at 500.
+    app.connect("build-finished", editions.write_versions, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

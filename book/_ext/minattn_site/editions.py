@@ -55,5 +55,6 @@ def give_versions(site: Path) -> None:
         settle(page, IN_PAGE)
 
 
-def write_versions(app: Sphinx) -> None:
-    give_versions(Path(app.outdir))
+def write_versions(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        give_versions(Path(app.outdir))
