@@ -1,7 +1,14 @@
 # Two commands matter: `make book` builds what readers read, `make test` proves it.
-# Everything runs in .venv, which the first call makes. PYTHON= names another Python to make it with.
+# Everything runs in .venv, which the first call makes. PYTHON= names another Python to make it with, which is kept.
 
-PYTHON ?= python3
+# The Python that made .venv, if it is still there; python3 else.
+ifeq ($(PYTHON),)
+override PYTHON := $(or $(shell made=$$(sed -n 's/^executable *= *//p' .venv/pyvenv.cfg 2>/dev/null); \
+	[ -x "$$made" ] && echo "$$made"),python3)
+endif
+# What a person has set for other Pythons must not get into this one.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONSTARTUP PYTHONOPTIMIZE \
+	PYTHONWARNINGS PYTHONINSPECT PYTHONDEBUG PYTHONVERBOSE PYTHONCASEOK PYTHONEXECUTABLE __PYVENV_LAUNCHER__
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
 TOOL := $(RUN) -m book.tools
@@ -16,6 +23,10 @@ NARROWER := $(shell grep -qw avx512vl /proc/cpuinfo 2>/dev/null && echo avx2 || 
 NARROW := OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=$(NARROWER)
 # Runs a part of the tests, unless it was proved here and nothing it looks at has changed since.
 PROVED := $(TOOL).proved
+# Make runs a line that names it even under -n, -t and -q; by this name, it does not. What was not run is not proved.
+SUBMAKE := $(MAKE) --no-print-directory
+# A setting that is 1 or left out.
+flag = $(if $(filter-out 1,$($1)),$(error minattn: $1 must be 1 or left out, got $1=$($1)),$($1))
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
@@ -28,54 +39,44 @@ env: ## Make .venv, or complete it (every target below does so first)
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
 		echo "minattn: no $(PYTHON) found; install Python 3.11 or newer, or name one: make PYTHON=python3.12 ..." >&2; \
 		exit 1; }
+	@"$(PYTHON)" -c "" 2>/dev/null || { echo "minattn: $(PYTHON) does not run as Python 3.11 or newer does" >&2; exit 1; }
 	@"$(PYTHON)" book/tools/environment.py
 
 book: env ## Build the book into _build/html
 	@$(TOOL).build_book
 
 serve: book ## Show the book at a local address, until Ctrl-C
-	@$(TOOL).serve $(PORT)
+	@$(TOOL).serve $(if $(PORT),"$$PORT")
 
 lab: env ## Open your own copies of the chapters in JupyterLab (ARGS=--no-browser)
-	@$(TOOL).lab
-	@.venv/bin/jupyter lab --log-level=WARN --FileContentsManager.preferred_dir=my \
-		--LabApp.default_url=/lab/tree/my $(ARGS)
+	@$(TOOL).open_lab $(ARGS)
 
 notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather the claims
-	@$(TOOL).notebooks $(if $(ALL),--all)
+	@$(TOOL).notebooks $(if $(call flag,ALL),--all)
 	@$(TOOL).claims_page
 	@$(TOOL).models_page
 	@$(TOOL).benchmarks_page
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
-	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
-		echo "$$script"; $(RUN) -m book.experiments.$$(basename "$$script" .py); done
+	@$(TOOL).experiments $(if $(ONLY),"$$ONLY")
 
 prove: env ## Train an experiment again, to its end, and compare (ONLY=name; ARM="an arm"; SEEDS=n)
-	@$(RUN) -m book.tools.prove $(ONLY) $(if $(ARM),--arm "$(ARM)") $(if $(SEEDS),--seeds $(SEEDS))
+	@$(TOOL).prove "$$ONLY" $(if $(ARM),--arm "$$ARM") $(if $(SEEDS),--seeds "$$SEEDS")
 
 live: env ## Train the models of the live pages and export them (ONLY=name: one)
-	@$(if $(filter listener,$(ONLY)),,$(TOOL).live $(ONLY))
+	@$(if $(filter listener,$(ONLY)),,$(TOOL).live $(if $(ONLY),"$$ONLY"))
 	@$(if $(filter-out listener,$(ONLY)),,$(TOOL).live_listener)
 
 models: env ## Train the stored models (ONLY=name: one)
-	@$(TOOL).models $(ONLY)
+	@$(TOOL).models $(if $(ONLY),"$$ONLY")
 
-bench: env .venv-bench/done ## Measure against other libraries (ONLY=name: one part; QUICK=1: 2 minutes, writes nothing)
-	@.venv-bench/bin/python -m benchmarks.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+bench: env ## Measure against other libraries (ONLY=name: one part; QUICK=1: 2 minutes, writes nothing)
+	@$(TOOL).bench_environment
+	@.venv-bench/bin/python -m benchmarks.run $(if $(ONLY),--only "$$ONLY") $(if $(call flag,QUICK),--quick)
 	@$(if $(QUICK),,$(TOOL).benchmarks_page)
 
-# The libraries that are compared with, on top of .venv: they never get into it.
-.venv-bench/done: benchmarks/requirements.txt $(wildcard .venv/minattn-stamp) | env
-	@rm -rf .venv-bench
-	@$(RUN) -m venv .venv-bench
-	@$(RUN) -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" > \
-		"$$(.venv-bench/bin/python -c 'import site; print(site.getsitepackages()[0])')/minattn.pth"
-	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/requirements.txt
-	@touch $@
-
 test: env ## Prove everything; what was proved here and has not changed is skipped, but not in CI
-	@$(PROVED) lint minattn book benchmarks tests notebooks _toc.yml -- $(MAKE) --no-print-directory lint
+	@$(PROVED) lint minattn book benchmarks tests notebooks _toc.yml -- $(SUBMAKE) lint
 	@$(PROVED) package minattn tests/conftest.py tests/package -minattn/exercises -- \
 		$(UNIT) $(SHAPES) -m "not plain" minattn tests/package
 	@$(PROVED) package-plain minattn tests/conftest.py tests/package -minattn/exercises -- \
@@ -86,9 +87,9 @@ test: env ## Prove everything; what was proved here and has not changed is skipp
 	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
 		$(UNIT) tests/book --ignore=tests/book/test_experiments.py
 	@$(NARROW) $(PROVED) --each nbval $(wildcard notebooks/*.ipynb) -- $(NBVAL)
-	@$(MAKE) --no-print-directory book
+	@$(SUBMAKE) book
 	@$(PROVED) page minattn tests/conftest.py tests/page book/tools book/_static _build/html -minattn/exercises \
-		-_build/html/_sources -- $(MAKE) --no-print-directory page
+		-_build/html/_sources -- $(SUBMAKE) page
 	@echo "Proved: style, types and import order; unit tests; the beginning of every run of every experiment; every output of every notebook, on narrower arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium).)"
 
 lint: env ## Style, types, import order; nothing stale of what is made by running
@@ -114,7 +115,7 @@ portable: env ## The same with plain arithmetic (no AVX) and another number of t
 
 page: book ## Open every page of the book in Chromium
 ifneq ($(CHROMIUM),)
-	@MINATTN_REQUIRE_CHROMIUM=1 $(PYTEST) -q -n 2 --dist loadfile tests/page
+	@MINATTN_REQUIRE_CHROMIUM=1 $(TOOL).alone book -- $(PYTEST) -q -n 2 --dist loadfile tests/page
 else ifeq ($(CI),true)
 	@echo "minattn: no chromium, and CI leaves nothing out" >&2; exit 1
 else
@@ -135,5 +136,4 @@ lock: $(if $(wildcard .venv/minattn-stamp),,env) ## Write the second part of req
 	@$(TOOL).lock
 
 clean: ## Remove what was made, except .venv and your copies in my/
-	rm -rf _build dist mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@"$(PYTHON)" -m book.tools.clean

@@ -5,23 +5,21 @@ make bench ONLY=name    one part
 make bench QUICK=1      a quick look at all but the course, which writes nothing
 """
 
-import argparse
 import importlib
 
 import torch
 
 from benchmarks import PARTS
 from benchmarks.harness import FULL, QUICK, THREADS, keep
+from book.tools.asking import Parser, one_of
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Measure the parts that are asked for."""
-    parser = argparse.ArgumentParser(
-        description="Measure minattn against what one would use instead."
-    )
-    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser = Parser(description="Measure minattn against what one would use instead.")
+    parser.add_argument("--only", type=one_of("a part", PARTS), help="one part")
     parser.add_argument("--quick", action="store_true", help="look less hard, and write nothing")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     effort = QUICK if arguments.quick else FULL
     torch.set_num_threads(THREADS)
     for name in [arguments.only] if arguments.only else PARTS:

@@ -334,18 +334,14 @@ def results(name: str, folder: Path | None = None) -> Results:
 
     Args:
         name: the experiment, as in ``book/experiments/results/<name>.json``.
-        folder: where to look; found by going up from the current folder if not given.
+        folder: where to look. Without one, a checkout of the book is looked for from the current folder upwards,
+            and then what was installed with the package.
 
     Raises:
         FileNotFoundError: if there is no such file.
     """
-    if folder is None:
-        folder = _above("experiments/results", "results of the book's experiments")
-    file = folder / f"{name}.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"experiments with results are {sorted(path.stem for path in folder.glob('*.json'))}, got {name!r}"
-        )
+    places = _places("experiments/results") if folder is None else [folder]
+    file = _stored(f"{name}.json", places, "experiments with results")
     return Results(json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -353,22 +349,30 @@ def stored_model(name: str) -> Path:
     """Find the weights of a model of the book that takes too long to train in its chapter; see ``load_model``.
 
     Args:
-        name: the model, as in ``book/models/<name>.safetensors``; looked for by going up from the current folder.
+        name: the model, as in ``book/models/<name>.safetensors``; looked for where ``results`` looks.
 
     Raises:
         FileNotFoundError: if there is no such file.
     """
-    folder = _above("models", "stored models of the book")
-    file = folder / f"{name}.safetensors"
-    if not file.is_file():
-        known = sorted(path.stem for path in folder.glob("*.safetensors"))
-        raise FileNotFoundError(f"stored models are {known}, got {name!r}")
+    file = _stored(f"{name}.safetensors", _places("models"), "stored models")
+    # The library reads weights past Python: opened here, they are among the files that a run is known to depend on.
+    file.open("rb").close()
     return file
 
 
-def _above(tail: str, what: str) -> Path:
-    """Find a folder of the book by going up from the current one."""
-    for place in (Path.cwd(), *Path.cwd().parents):
-        if (place / "book" / tail).is_dir():
-            return place / "book" / tail
-    raise FileNotFoundError(f"{what} must be in or above the current folder, got {Path.cwd()}")
+def _places(tail: str) -> list[Path]:
+    """Return the folders in which a part of the book may lie: those of a checkout, then the installed copy."""
+    # A wheel brings a copy of its own; a package that is used where it was written has its checkout beside it.
+    package = Path(__file__).parent
+    around = (Path.cwd(), *Path.cwd().parents, package, package.parent)
+    return [place / "book" / tail for place in around]
+
+
+def _stored(name: str, places: Sequence[Path], what: str) -> Path:
+    """Find a file in the first of some folders that has it."""
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    wanted = Path(name)
+    known = sorted({path.stem for place in places for path in place.glob(f"*{wanted.suffix}")})
+    raise FileNotFoundError(f"{what} are {known}, got {wanted.stem!r}")

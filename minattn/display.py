@@ -3,7 +3,10 @@
 import inspect
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
+
+# How signs of the book are written where an output knows none of them.
+_PLAIN = str.maketrans({"✓": "ok:", "–": "-", "−": "-", "×": "x", "→": "->", "…": "..."})
 
 
 def _shell() -> Any:
@@ -19,6 +22,24 @@ def is_watched() -> bool:
     return bool(parent and parent.get("content", {}).get("allow_stdin"))
 
 
+def _write(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
+    """Print a text, in plainer letters where the output cannot take all of them.
+
+    A pipe or a file may be in ASCII or in a code page of Windows: a sign that it lacks is no reason to stop a run.
+
+    >>> import io
+    >>> ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    >>> _write("✓ seven is prime; déjà vu", end="", stream=ascii_only)
+    >>> ascii_only.buffer.getvalue()
+    b'ok: seven is prime; d?j? vu'
+    """
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except UnicodeEncodeError as error:  # nothing was written
+        known = text.translate(_PLAIN).encode(error.encoding, "replace")
+        print(known.decode(error.encoding), end=end, file=stream, flush=True)
+
+
 def show(text: str, html: str | None = None, metadata: dict[str, Any] | None = None) -> None:
     """Show a text, in a notebook as HTML where given.
 
@@ -28,7 +49,7 @@ def show(text: str, html: str | None = None, metadata: dict[str, Any] | None = N
         metadata: kept in the notebook beside the output and shown nowhere.
     """
     if _shell() is None:
-        print(text)
+        _write(text)
         return
     from IPython.display import display
 
@@ -54,7 +75,7 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     lines.insert(1, [":--"] * len(lines[0]))
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if _shell() is None:
-        print(text)
+        _write(text)
         return
     from IPython.display import display
 
@@ -73,7 +94,7 @@ def show_source(thing: Any) -> None:
 def show_code(source: str) -> None:
     """Show Python code, in a notebook in colours."""
     if _shell() is None:
-        print(source)
+        _write(source)
         return
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
@@ -127,7 +148,7 @@ class Progress:
     def update(self, text: str) -> None:
         """Replace the line, where somebody is watching."""
         if self._terminal:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            _write(f"\r\x1b[K{text}", end="", stream=sys.stderr)
         elif self._notebook:
             if self._handle is None:
                 from IPython.display import display
@@ -141,7 +162,7 @@ class Progress:
     def done(self, text: str) -> None:
         """Write the line that stays."""
         if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            _write("\r\x1b[K", end="", stream=sys.stderr)
         if self._handle is not None:
             self._handle.update({"text/plain": text}, raw=True)
         else:

@@ -15,13 +15,30 @@ addEventListener("load", () => {
 });
 
 // Live places: <div class="live" data-live="translator"></div>. Nothing of them is loaded before the reader asks.
-const LIVE = new URL("live/", document.currentScript.src);
-const INVITE = {
-  translator: "Translate a number of your own",
-  playground: "Move queries and keys yourself",
-  maps: "Look at any token's row",
-  listener: "Hear it, and watch where it attends",
+// All of it is asked for with the version of this script, which changes with each of these files.
+const HERE = new URL(document.currentScript.src);
+const LIVE = new URL("live/", HERE);
+// What each kind says on its button, and which files of the engine it needs, in their order; KIND.js and KIND.css
+// come after them.
+const PLACES = {
+  translator: {
+    invite: "Translate a number of your own",
+    needs: ["attention.js", "layers.js", "translators.js", "loading.js", "number_words.js"],
+  },
+  playground: {
+    invite: "Move queries and keys yourself",
+    needs: ["attention.js"],
+  },
+  maps: {
+    invite: "Look at any token's row",
+    needs: ["loading.js"],
+  },
+  listener: {
+    invite: "Hear it, and watch where it attends",
+    needs: ["loading.js"],
+  },
 };
+const filesOf = (kind) => ["live.css", `${kind}.css`, "elements.js", ...PLACES[kind].needs, `${kind}.js`];
 const loaded = new Map();
 
 function load(name) {
@@ -30,10 +47,10 @@ function load(name) {
       const css = name.endsWith(".css");
       const element = document.createElement(css ? "link" : "script");
       if (css) element.rel = "stylesheet";
-      element[css ? "href" : "src"] = new URL(name, LIVE);
+      else element.async = false; // all come at once, and run in the order in which they were asked for
+      element[css ? "href" : "src"] = new URL(name + HERE.search, LIVE);
       element.onload = resolve;
       element.onerror = () => {
-        loaded.delete(name); // the next click tries again
         element.remove();
         reject(new Error(`The file ${name} is missing.`));
       };
@@ -48,12 +65,12 @@ async function openLive(place) {
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
   place.setAttribute("aria-busy", "true");
   try {
-    await Promise.all(["live.css", `${kind}.css`, "minattn-live.js", "elements.js"].map(load));
-    await load(`${kind}.js`);
+    await Promise.all(filesOf(kind).map(load));
     place.replaceChildren();
     minattn.widgets[kind](place);
     place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
   } catch (error) {
+    filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
     place.classList.remove("opened");
     invite(place, `This cannot be shown here. ${error.message}`);
   }
@@ -64,7 +81,7 @@ function invite(place, words = "") {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "live-invite";
-  button.textContent = INVITE[place.dataset.live];
+  button.textContent = PLACES[place.dataset.live].invite;
   button.addEventListener("click", () => openLive(place));
   const message = document.createElement("p");
   message.className = "live-message";

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from book.tools.alone import alone
 from book.tools.browsing import (
     ARGUMENTS,
     CHROMIUM,
@@ -234,9 +235,12 @@ def main(names: list[str], root: Path = ROOT) -> int:
     if not (shutil.which("node") and shutil.which("npm")):
         print(NO_NODE, file=sys.stderr)
         return 1
-    folder = root / "_build" / "audit"
+    with alone("book", root):
+        return look_at_all(names or pages(), root / "_build" / "audit")
+
+
+def look_at_all(names: list[str], folder: Path) -> int:
     install_lighthouse(folder)
-    names = names or pages()
     print(f"Looking at {len(names)} pages: some minutes.", flush=True)
     with chromium() as browser, served(SITE) as address:
         with lighthouse(folder, [f"{address}/{name}" for name in names]) as scores:

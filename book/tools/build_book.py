@@ -3,7 +3,7 @@
     python -m book.tools.build_book
 
 Each build starts from nothing: Sphinx repeats no warning for a page that it has read before, so a
-second try after a failed one would pass.
+second try after a failed one would pass. The last good one stays until the next is whole, for those who read it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from book.tools.alone import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = [
@@ -39,34 +41,55 @@ def digest(root: Path) -> str:
 
 
 def build(root: Path = ROOT) -> int:
-    out = root / "_build"
-    index, stamp, log = out / "html" / "index.html", out / "built-from", out / "build.log"
-    inputs = digest(root)
-    if index.exists() and stamp.exists() and stamp.read_text() == inputs:
-        print(f"The book is up to date: {index.as_uri()}")
+    if is_built(root):
         return 0
+    with alone("book", root):
+        # The one waited for may have built it.
+        return 0 if is_built(root) else build_anew(root)
 
+
+def is_built(root: Path) -> bool:
+    """Say where the book is, if there is today's."""
+    index, stamp = root / "_build" / "html" / "index.html", root / "_build" / "built-from"
+    if not index.exists() or not stamp.exists() or stamp.read_text("utf-8") != digest(root):
+        return False
+    print(f"The book is up to date: {index.as_uri()}")
+    return True
+
+
+def build_anew(root: Path) -> int:
+    """Build the book aside, and put it in the place of the old one once it is whole."""
+    out, start = root / "_build", time.monotonic()
+    aside, html, log = out / "next", out / "html", out / "build.log"
+    inputs = digest(root)
     print("Building the book: less than a minute.", flush=True)
-    start = time.monotonic()
-    out.mkdir(exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    for old in ("html", ".doctrees", ".jupyter_cache"):
-        shutil.rmtree(out / old, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "-W", "-n", "--keep-going"]
     with log.open("w", encoding="utf-8") as file:
-        # The extension of the pages uses these tools.
-        settings = os.environ | {"NO_COLOR": "1", "PYTHONPATH": str(root)}
+        # The extension of the pages uses these tools; the log is read as what it is written in.
+        settings = {"NO_COLOR": "1", "PYTHONPATH": str(root), "PYTHONIOENCODING": "utf-8"}
         done = subprocess.run(
-            command, cwd=root, stdout=file, stderr=subprocess.STDOUT, env=settings
+            [*command, "--path-output", str(aside)],
+            cwd=root,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | settings,
         )
-    if done.returncode != 0 or not index.exists():
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8")).splitlines()
+    if done.returncode != 0 or not (aside / "_build" / "html" / "index.html").exists():
+        text = log.read_text(encoding="utf-8", errors="replace")
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
         said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:", line)]
         print("\n".join(dict.fromkeys(said or lines[-20:])), file=sys.stderr)
         print(f"minattn: the book was not built; all that was said is in {log}", file=sys.stderr)
         return 1
-    stamp.write_text(inputs)
+    (out / "built-from").unlink(missing_ok=True)
+    if html.exists():
+        html.rename(aside / "old")
+    (aside / "_build" / "html").rename(html)
+    shutil.rmtree(aside)
+    (out / "built-from").write_text(inputs, "utf-8")
+    index = html / "index.html"
     print(f"The book is at {index.as_uri()} (built in {time.monotonic() - start:.0f} s)")
     return 0
 

@@ -29,7 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = re.compile(r"(minattn|book)/(?!.*__pycache__)")
 PIN = re.compile(r"(?m)^([\w.-]+)==([^\s;]+)")
 # How a stamp is made and a file is written has no say in what stands in it.
-NO_SAY = {f"book/tools/{name}.py" for name in ("freshness", "lock", "writing")}
+NO_SAY = {
+    f"book/tools/{name}.py"
+    for name in ("__init__", "alone", "asking", "freshness", "lock", "writing")
+}
+# What is shown while something runs has a say in what keeps it, the notebooks, and in no weight and no figure.
+SHOWS = {"minattn/display.py"}
 
 Stamp = dict[str, Any]
 
@@ -154,7 +159,10 @@ def everything(root: Path = ROOT) -> Iterator[Made]:
     folders = (static / "live" / "weights", static, root / "book" / "models")
     for path in [path for folder in folders for path in sorted(folder.glob("*.json"))]:
         card = json.loads(path.read_text("utf-8"))
-        yield Made(path.relative_to(root).as_posix(), card.get("stamp", {}), card["command"])
+        found = card.get("stamp", {})
+        uses = {name: known for name, known in found.get("uses", {}).items() if name not in SHOWS}
+        name = path.relative_to(root).as_posix()
+        yield Made(name, found | {"uses": uses}, card["command"])
 
 
 def main(root: Path = ROOT) -> int:

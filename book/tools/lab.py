@@ -3,7 +3,7 @@
     python -m book.tools.lab
 
 A copy starts without outputs, and with what only the book shows made plain: citations are written
-out, captions stand below their figures, code that the book folds is folded.
+out, boxes are quotations, captions stand below their figures, code that the book folds is folded.
 
 my/.origin.json remembers, for each copy, what its cells said when it was made. A copy whose cells
 still say that is unedited (having run it changes nothing) and is refreshed when the chapter changes.
@@ -24,9 +24,13 @@ from pathlib import Path
 
 from pybtex.database import parse_file
 
+from book.tools.alone import alone
 from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
+ADMONITION = re.compile(
+    r"(?ms)^:::\{admonition\} (?P<title>[^\n]+)\n(?::class:[^\n]*\n)?(?P<body>.*?)^:::$"
+)
 CITATION = re.compile(r"\{cite:(?P<kind>[tp])\}`(?P<keys>[^`]+)`")
 
 
@@ -51,7 +55,8 @@ def emptied(notebook: dict) -> dict:
             if "hide-input" in cell["metadata"].get("tags", []):
                 cell["metadata"]["jupyter"] = {"source_hidden": True}
         else:
-            text = CITATION.sub(written_out, "".join(cell["source"]))
+            text = ADMONITION.sub(quoted, "".join(cell["source"]))
+            text = CITATION.sub(written_out, text)
             cell["source"] = text.splitlines(keepends=True)
     notebook["cells"] = [part for cell in notebook["cells"] for part in with_caption(cell)]
     notebook["metadata"].pop("minattn", None)
@@ -65,6 +70,12 @@ def with_caption(cell: dict) -> list[dict]:
         return [cell]
     below = {"cell_type": "markdown", "id": f"{cell['id']}-caption", "metadata": {}}
     return [cell, below | {"source": [f"**Figure.** {caption}"]}]
+
+
+def quoted(box: re.Match[str]) -> str:
+    """A box as a quotation, its title in bold: JupyterLab knows no boxes."""
+    lines = [f"**{box['title']}**", "", *box["body"].strip().splitlines()]
+    return "\n".join(f"> {line}".rstrip() for line in lines) + "\n"
 
 
 def written_out(citation: re.Match[str]) -> str:
@@ -117,6 +128,13 @@ def lay_out(chapter: Path, mine: Path, origin: dict[str, str]) -> str | None:
 
 
 def main(root: Path = ROOT) -> int:
+    with alone(
+        "my", root
+    ):  # of two at once, one would take the copies of the other for edited ones
+        return lay_out_all(root)
+
+
+def lay_out_all(root: Path) -> int:
     mine = root / "my"
     mine.mkdir(exist_ok=True)
     try:

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import jupytext
@@ -34,6 +35,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbclient.util import run_sync
 
 from book.tools import freshness
+from book.tools.alone import alone
 from book.tools.pictures import lighten
 from book.tools.writing import write_whole
 
@@ -185,6 +187,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if unknown:
         print(f"no such chapter: {', '.join(unknown)} (there are: {', '.join(known)})")
         return 1
+    with nullcontext() if options.check else alone("notebooks", root):
+        return make_those_that_need_it(options, known, root)
+
+
+def make_those_that_need_it(options: argparse.Namespace, known: dict[str, Path], root: Path) -> int:
     todo = {}
     for name, chapter in known.items():
         reason = why_stale(chapter, root)

@@ -24,6 +24,7 @@ from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
+from book.tools.alone import alone
 from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
 from book.tools.contents import contents
 
@@ -239,7 +240,11 @@ def main(root: Path = ROOT) -> int:
     if not CHROMIUM:
         print(f"minattn: {MISSING}; the PDF is printed with it", file=sys.stderr)
         return 1
-    out = root / "_build"
+    with alone("book", root):
+        return print_into(root / "_build", root)
+
+
+def print_into(out: Path, root: Path) -> int:
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     holder = f"© {config['copyright']} {config['author']}"
     print("Printing the book: about a minute.", flush=True)

@@ -8,7 +8,6 @@ the last digits of a sum differ, training magnifies that, and the run is one mor
 range of the stored seeds by that range again.
 """
 
-import argparse
 import sys
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 
 from book.experiments.fingerprint import load_experiment, numbers
 from book.experiments.running import RESULTS
+from book.tools.asking import Parser, one_of, whole
 from minattn.claims import Results, results
 
 LEAST_ROOM = 0.02
@@ -43,19 +43,22 @@ def compare(stored: Results, arm: str, place: int, again: dict[str, Any]) -> tup
     return equal, outside
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Prove one experiment."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     known = sorted(path.stem for path in RESULTS.glob("*.json"))
-    parser.add_argument("name", choices=known, metavar="NAME", help=", ".join(known))
+    read = one_of("the experiment to prove", known)
+    # Nothing is no name, and gets the same answer.
+    parser.add_argument("name", nargs="?", default="", type=read, help=", ".join(known))
     parser.add_argument("--arm", action="append", help="only this arm; may be given several times")
-    parser.add_argument("--seeds", type=int, help="only the first so many seeds")
-    options = parser.parse_args()
+    seeds = whole("the number of seeds", 1, 99)
+    parser.add_argument("--seeds", type=seeds, help="only the first so many seeds")
+    options = parser.parse_args(arguments)
     script, stored = load_experiment(options.name), results(options.name, RESULTS)
-    unknown = set(options.arm or ()) - set(stored.arms)
-    if unknown:
-        print(f"no such arm: {min(unknown)} (there are: {', '.join(stored.arms)})", file=sys.stderr)
-        return 2
+    for arm in options.arm or ():
+        if arm not in stored.arms:
+            there = "; ".join(stored.arms)
+            parser.error(f"an arm of {options.name} must be one of: {there}; got {arm!r}")
     torch.set_num_threads(1)
     counts = {"the same": 0, "within the stored spread": 0, "outside of it": 0}
     for arm in options.arm or stored.arms:

@@ -22,6 +22,7 @@ from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 ALWAYS = ("requirements.txt", "pyproject.toml", "Makefile")
+FLAGS_OF_MAKE = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "GNUMAKEFLAGS"}
 SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
 
@@ -80,7 +81,9 @@ def run(
     if not todo:
         return 0
     more = [parts[name][0] for name in todo] if each else []
-    code = subprocess.run([*command, *more], cwd=root, check=False).returncode
+    # A make inside is not told how this one was called: it runs what it is to prove, and all of it.
+    settings = {name: text for name, text in os.environ.items() if name not in FLAGS_OF_MAKE}
+    code = subprocess.run([*command, *more], cwd=root, env=settings, check=False).returncode
     if code == 0:
         for name in todo:
             write_whole(kept[name], states[name])

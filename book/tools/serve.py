@@ -9,11 +9,25 @@ import functools
 import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+from book.tools.asking import Parser, whole
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 
 
 class Handler(SimpleHTTPRequestHandler):
+    """Have the browser ask for everything each time: the book may have been built anew."""
+
+    def send_head(self) -> Any:
+        # What is older than what the browser has may be new all the same.
+        del self.headers["If-Modified-Since"]
+        return super().send_head()
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
@@ -27,8 +41,10 @@ def server(site: Path, port: int) -> ThreadingHTTPServer:
         return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
-def main(arguments: list[str]) -> int:
-    with server(SITE, int(arguments[0]) if arguments else 8000) as running:
+def main(arguments: list[str] | None = None) -> int:
+    parser = Parser(description="Show the built book at a local address.")
+    parser.add_argument("port", nargs="?", type=whole("the port", 0, 65_535), default=8000)
+    with server(SITE, parser.parse_args(arguments).port) as running:
         port = running.server_address[1]
         print(f"The book is at http://127.0.0.1:{port}/ (Ctrl-C ends this)", flush=True)
         try:
@@ -39,4 +55,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

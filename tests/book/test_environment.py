@@ -1,5 +1,6 @@
 """How .venv is made: what it says when something goes wrong, and what it never does."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -36,12 +37,12 @@ def fake_python(project, monkeypatch):
         f'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
     )
     script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(environment, "maker", lambda: str(script))
     return script
 
 
 def calls(project):
-    """The calls made since this was last asked."""
+    """The calls made since this was last asked, the first one of pip for what is set for it."""
     file = project / "calls"
     lines = file.read_text().splitlines() if file.exists() else []
     file.unlink(missing_ok=True)
@@ -91,7 +92,7 @@ def test_no_python_is_told_so_in_one_line(tmp_path):
 def test_a_finished_environment_is_left_alone(project, fake_python):
     environment.make(str(project))
     made = calls(project)
-    assert [call.split()[1] for call in made] == ["venv", "pip", "pip"]
+    assert [call.split()[1] for call in made] == ["venv", "pip", "pip", "pip"]
     environment.make(str(project))
     assert calls(project) == []
 
@@ -114,6 +115,25 @@ def test_the_real_pip_failing_is_one_line(project, capsys):
     line = error_line(capsys, run_main, project)
     assert "pip install -r requirements.txt failed: ERROR: Invalid requirement" in line
     assert not (project / ".venv/minattn-stamp").exists()
+
+
+NO_INDEX = """\
+WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(": Failed to establish a new
+ connection: [Errno -2] Name or service not known")': /simple/numpy/
+ERROR: Could not find a version that satisfies the requirement numpy==2.4.6 (from versions: none)
+ERROR: No matching distribution found for numpy==2.4.6
+"""
+
+
+def test_no_index_is_told_as_what_it_is(project, fake_python, capsys):
+    (project / "fail").write_text(NO_INDEX)
+    line = error_line(capsys, run_main, project)
+    assert "reached no index of packages: Name or service not known. Is there a network" in line
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(project, fake_python, capsys):
+    (project / "_build").write_text("in the way")  # whatever the reason; a test may run as root
+    assert f"'{project / '_build'}" in error_line(capsys, run_main, project)
 
 
 def test_a_full_disk_during_the_install(project, fake_python, capsys):
@@ -149,7 +169,7 @@ def test_new_requirements_complete_a_finished_environment(project, fake_python, 
     (project / "requirements.txt").write_text("./another-folder\n")
     (project / "fail").write_text("ERROR: no\n")
     error_line(capsys, run_main, project)
-    assert calls(project)[0].startswith("-m pip install")
+    assert calls(project)[1].startswith("-m pip install")
 
     # That was interrupted half-way: from here on, nothing in it can be trusted.
     (project / "fail").unlink()
@@ -174,3 +194,145 @@ def test_an_interrupt_is_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr(environment, "make", interrupted)
     assert "interrupted" in error_line(capsys, environment.main)
+
+
+# Settings from elsewhere ---------------------------------------------------------------------------
+
+BACKEND = """
+import zipfile
+from pathlib import Path
+
+def build(folder, name):
+    wheel = f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    files[f"{about}/RECORD"] = "".join(f"{file},,\\n" for file in [*files, f"{about}/RECORD"])
+    with zipfile.ZipFile(Path(folder, wheel), "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+    return wheel
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    return build(folder, "ours")
+"""
+
+
+@pytest.fixture
+def installable(tmp_path):
+    """A project whose one requirement is a wheel beside it, which is found by a name."""
+    (tmp_path / "backend.py").write_text(BACKEND)
+    code = {}
+    exec(BACKEND, code)
+    (tmp_path / "wheels").mkdir()
+    code["build"](tmp_path / "wheels", "theirs")
+    (tmp_path / "requirements.txt").write_text("theirs==1.0\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname = 'ours'\nversion = '1.0'\n"
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_whatever_is_set_for_pip_and_python_things_go_into_the_environment(
+    installable, monkeypatch
+):
+    elsewhere = installable / "elsewhere"
+    for (
+        name
+    ) in "USER REQUIRE_VIRTUALENV NO_DEPS DRY_RUN REQUIRE_HASHES BREAK_SYSTEM_PACKAGES".split():
+        monkeypatch.setenv(f"PIP_{name}", "1")
+    monkeypatch.setenv("PIP_TARGET", str(elsewhere / "target"))
+    monkeypatch.setenv("PIP_PREFIX", str(elsewhere / "prefix"))
+    monkeypatch.setenv("PIP_CONSTRAINT", str(elsewhere / "nowhere.txt"))
+    monkeypatch.setenv("PIP_NO_BINARY", ":all:")
+    for name in "HOME PATH USERBASE".split():
+        monkeypatch.setenv(f"PYTHON{name}", str(elsewhere))
+    # In its files the same, and what has to be kept: where the packages are.
+    config = installable / "pip.conf"
+    config.write_text(
+        f"[global]\nno-index = true\nfind-links =\n  {installable}/nowhere\n  {installable}/wheels\n"
+        f"user = true\n[install]\nroot = {elsewhere}/root\nignore-installed = maybe\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    environment.make(str(installable))
+    (place,) = (installable / ".venv").glob("lib/python3*/site-packages")
+    assert (place / "theirs.py").exists() and (place / "ours.py").exists()
+    assert not elsewhere.exists()
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """What pip is told of what is set in files and beside them."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+
+    def told(texts=(), **settings):
+        said = "env_var:\n"
+        for kind, text in dict(texts).items():
+            (tmp_path / f"{kind} pip.conf").write_text(text)
+            said += f"{kind}:\n  /nowhere/pip.conf, exists: False\n  {tmp_path}/{kind} pip.conf, exists: True\n"
+        done = subprocess.CompletedProcess([], 0, stdout=said.encode())
+        monkeypatch.setattr(subprocess, "run", lambda *words, **others: done)
+        for name, text in settings.items():
+            monkeypatch.setenv(name, text)
+        found = environment.settings_for_pip("python")
+        assert found.pop("PIP_CONFIG_FILE") == os.devnull
+        del found["PIP_DISABLE_PIP_VERSION_CHECK"]
+        return {name[4:]: text for name, text in found.items() if name.startswith("PIP_")}
+
+    return told
+
+
+def test_what_says_where_packages_come_from_is_kept_and_the_weightiest_wins(kept):
+    one = (
+        "[global]\nindex-url = https://one\nproxy = http://one\ncert = /one.pem\ntarget = /there\n"
+    )
+    two = (
+        "[global]\nindex_url = https://two\n[install]\nproxy = http://two\nuser = true\n"
+        "[download]\ntimeout = 3\n"
+    )
+    files = {"env": "[global]\ncert = /three.pem", "global": one, "site": "no [ file", "user": two}
+    assert kept(files, PIP_TARGET="/there", PIP_EXTRA_INDEX_URL="https://a b") == {
+        "INDEX_URL": "https://two",
+        "PROXY": "http://two",
+        "CERT": "/three.pem",
+        "EXTRA_INDEX_URL": "https://a b",
+    }
+    assert kept(files, PIP_PROXY="http://four")["PROXY"] == "http://four"
+
+
+def test_no_index_is_kept_only_where_there_is_another_place_to_install_from(kept):
+    assert kept(PIP_NO_INDEX="1") == {}
+    with_links = {"user": "[global]\nfind-links = /wheels\n"}
+    assert kept(with_links, PIP_NO_INDEX="1") == {"NO_INDEX": "1", "FIND_LINKS": "/wheels"}
+
+
+# Which Python --------------------------------------------------------------------------------------
+
+
+def test_another_python_of_the_same_version_makes_the_environment_anew(project, fake_python):
+    environment.make(str(project))
+    calls(project)
+    config = project / ".venv/pyvenv.cfg"
+    config.write_text(f"home = /x\nexecutable = {fake_python}\n")
+    environment.make(str(project))
+    assert calls(project) == []
+    config.write_text("home = /x\nexecutable = /opt/python3.11\n")
+    environment.make(str(project))
+    assert calls(project)[0].startswith("-m venv")
+
+
+def test_an_environment_s_own_python_makes_it_anew_with_the_one_behind(monkeypatch):
+    """Python may be that of .venv, which is activated, and is about to be cleared away."""
+    monkeypatch.setattr(sys, "prefix", "/project/.venv")
+    monkeypatch.setattr(sys, "executable", "/project/.venv/bin/python")
+    monkeypatch.setattr(sys, "_base_executable", "/usr/bin/a-python", raising=False)
+    assert environment.maker() == "/usr/bin/a-python"
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert environment.maker() == "/project/.venv/bin/python"

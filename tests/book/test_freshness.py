@@ -100,6 +100,23 @@ def test_stale_things_are_told_in_one_line_with_the_command(project, capsys):
     ]
 
 
+def test_what_shows_things_has_a_say_in_notebooks_and_in_no_weights(project, capsys):
+    (project / "minattn/display.py").write_text("print\n")
+    read = {"files": ["minattn/display.py", "minattn/idea.py"], "libraries": ["numpy"]}
+    made = freshness.stamp(read, project, project)
+    notebook = {"metadata": {"minattn": made}, "cells": []}
+    (project / "notebooks/01_x.ipynb").write_text(json.dumps(notebook))
+    (project / "book/models").mkdir(parents=True)
+    card = {"command": "make models ONLY=small", "stamp": made}
+    (project / "book/models/small.json").write_text(json.dumps(card))
+    assert freshness.main(project) == 0
+    (project / "minattn/display.py").write_text("print()\n")
+    assert freshness.main(project) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "notebooks/01_x.ipynb is stale: minattn/display.py changed; run make notebooks"
+    ]
+
+
 def test_everything_made_by_running_is_fresh(capsys):
     assert freshness.main() == 0, capsys.readouterr().err
 

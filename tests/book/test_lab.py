@@ -67,6 +67,16 @@ def test_a_copy_has_its_citations_written_out(desk):
     assert desk.said("01_x.ipynb") == [written]
 
 
+def test_a_copy_shows_a_box_as_a_quotation(desk):
+    box = ":::{admonition} By default\n:class: by-default\nTake 8 heads.\n\n- or 4\n:::\n"
+    text = f"Before.\n\n{box}\n{box}After."  # which the quotation must not swallow
+    chapter = notebook("1") | {"cells": [{"cell_type": "markdown", "metadata": {}, "source": text}]}
+    (desk.root / "notebooks/01_x.ipynb").write_text(json.dumps(chapter))
+    desk.open()
+    quoted = "> **By default**\n>\n> Take 8 heads.\n>\n> - or 4"
+    assert desk.said("01_x.ipynb") == [f"Before.\n\n{quoted}\n\n\n{quoted}\n\nAfter."]
+
+
 def test_a_copy_shows_captions_and_folds_what_the_book_folds(desk):
     figure = cell("plot()")
     figure["metadata"] = {"tags": ["hide-input"], "mystnb": {"figure": {"caption": "Look here."}}}

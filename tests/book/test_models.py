@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import minattn.claims
 from book.tools import freshness, models
 from minattn.checkpoints import load_model
 from minattn.claims import stored_model
@@ -48,6 +49,14 @@ def test_a_model_is_stored_with_its_card_and_loaded_again(folder, monkeypatch):
     assert freshness.why_stale(card["stamp"]) is None
 
 
+def test_who_loads_a_stored_model_depends_on_it(folder, monkeypatch):
+    models.make("small", folder)
+    monkeypatch.chdir(folder.parent)
+    report = freshness.watch()
+    load_model(stored_model("small"), small())
+    assert str(folder / "small.safetensors") in report()["files"]
+
+
 def test_a_model_that_is_too_large_leaves_what_was_there(folder, monkeypatch):
     models.make("small", folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -66,5 +75,6 @@ def test_an_unknown_model_is_refused(capsys):
 def test_a_model_that_is_not_stored_is_told(folder, monkeypatch):
     models.make("small", folder)
     monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(minattn.claims, "__file__", str(folder / "claims.py"))
     with pytest.raises(FileNotFoundError, match=r"stored models are \['small'\], got 'large'"):
         stored_model("large")

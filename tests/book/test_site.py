@@ -1,10 +1,12 @@
-"""What the book adds to Sphinx: lighter style sheets, buttons, and copies for Colab."""
+"""What the book adds to Sphinx: lighter style sheets, buttons, and copies to take along."""
 
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -155,15 +157,48 @@ def test_colab_gets_a_copy_that_fetches_the_book_first():
     assert source.read_bytes() == before, "the notebook itself stays as it is"
 
 
-def test_a_build_with_a_repository_writes_the_copies(tmp_path):
+@pytest.mark.parametrize("chapter", chapters_in_order(ROOT))
+def test_a_download_reads_well_and_leads_nowhere_else(chapter):
+    copy = colab.download_copy(
+        json.loads((ROOT / f"notebooks/{chapter}.ipynb").read_text("utf-8")), ""
+    )
+    nbformat.validate(nbformat.from_dict(copy))
+    assert 'pip install ".[book]"' in "".join(copy["cells"][0]["source"])
+    words = ["".join(cell["source"]) for cell in copy["cells"] if cell["cell_type"] == "markdown"]
+    for text in words:
+        assert not re.search(r"\{[a-z]+(:[a-z]+)?\}`", text), "a role is for Sphinx alone"
+        assert not re.search(r"(?m)^(:::|```\{|\([\w-]+\)=)", text), "so is a directive"
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            known = (ROOT / "notebooks" / link.partition("#")[0]).is_file() and "/" not in link
+            assert known or link.startswith(("https:", "#")), link
+
+
+def test_a_download_keeps_the_words_of_a_link_to_a_page_of_the_book():
+    source = "See [the [CLS] of `BERT`](../book/glossary.md#cls), [chapter 2](02_soft_attention.ipynb#a)."
+    cells = [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": source}]
+    copy = colab.download_copy({"cells": cells, "metadata": {}}, REPOSITORY)
+    first, second = ("".join(cell["source"]) for cell in copy["cells"])
+    assert f'pip install "minattn[book] @ git+{REPOSITORY}"' in first
+    assert second == "See the [CLS] of `BERT`, [chapter 2](02_soft_attention.ipynb#a)."
+
+
+@pytest.mark.parametrize("repository", ["", REPOSITORY])
+def test_a_build_writes_what_is_downloaded_and_with_a_repository_what_colab_opens(
+    repository, tmp_path
+):
     app = SimpleNamespace(
-        config=SimpleNamespace(minattn_repository=REPOSITORY),
+        config=SimpleNamespace(minattn_repository=repository),
         env=SimpleNamespace(found_docs={CHAPTER, "book/glossary"}),
         srcdir=ROOT,
         outdir=tmp_path,
     )
-    colab.write_colab_copies(app)
-    assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
+    colab.write_copies(app)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.ipynb")}
+    assert files == {f"_sources/{CHAPTER}.ipynb"} | (
+        {"colab/02_soft_attention.ipynb"} if repository else set()
+    )
+    first = json.loads((tmp_path / f"_sources/{CHAPTER}.ipynb").read_text("utf-8"))["cells"][0]
+    assert "This is a copy" in "".join(first["source"])
 
 
 # claims.py ----------------------------------------------------------------------------------------

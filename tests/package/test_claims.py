@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from minattn import claims
-from minattn.claims import Results, checks, claim, ranged, results, show_results
+from minattn.claims import (
+    Results,
+    checks,
+    claim,
+    ranged,
+    results,
+    show_results,
+    stored_model,
+)
 
 DATA = {
     "made": {"seeds": [0, 1, 2]},
@@ -269,11 +277,36 @@ def test_results_are_found_in_the_folder_or_by_going_up(tmp_path, monkeypatch):
     assert results("crossing").data == results("crossing", folder).data == DATA
 
 
+@pytest.mark.parametrize("installed", ["minattn/book", "book"])
+def test_far_from_the_book_what_came_with_the_package_is_read(installed, tmp_path, monkeypatch):
+    """A wheel brings a copy inside of the package; a package that is used where it was written has it beside it."""
+    other = {"made": {"seeds": [1]}, "arms": {"other": [{"loss": 1.0}]}}
+    for book, data in ((tmp_path / "lib" / installed, DATA), (tmp_path / "empty/book", other)):
+        for part, file in (
+            ("experiments/results", "crossing.json"),
+            ("models", "small.safetensors"),
+        ):
+            (book / part).mkdir(parents=True)
+            (book / part / file).write_text(json.dumps(data), encoding="utf-8")
+    monkeypatch.setattr(claims, "__file__", str(tmp_path / "lib/minattn/claims.py"))
+    monkeypatch.chdir(tmp_path)
+    assert results("crossing").data == DATA
+    assert stored_model("small").is_relative_to(tmp_path / "lib")
+    # A folder that is called book and holds something else is in nobody's way, and a checkout comes first.
+    monkeypatch.chdir(tmp_path / "empty")
+    assert results("crossing").data == other
+    (tmp_path / "empty/book/experiments/results/crossing.json").unlink()
+    assert results("crossing").data == DATA
+
+
 @pytest.mark.rejects
 def test_results_that_there_are_not_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "__file__", str(tmp_path / "minattn/claims.py"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="in or above the current folder"):
+    with pytest.raises(FileNotFoundError, match=r"with results are \[\], got 'crossing'"):
         results("crossing")
+    with pytest.raises(FileNotFoundError, match=r"stored models are \[\], got 'small'"):
+        stored_model("small")
     (tmp_path / "crossing.json").write_text("{}", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"are \['crossing'\], got 'vision'"):
         results("vision", tmp_path)

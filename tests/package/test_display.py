@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from minattn import recurrent, translation
-from minattn.display import Progress, show, show_source, show_table
+from minattn.claims import checks, claim, show_results
+from minattn.display import Progress, show, show_code, show_source, show_table
 
 
 class Terminal(io.StringIO):
@@ -57,6 +58,28 @@ class Documented:
 def test_outside_a_notebook_the_text_is_printed(capsys):
     show("a < b", html="<b>a</b>", metadata={"minattn": 1})
     assert capsys.readouterr().out == "a < b\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
+def test_an_output_that_lacks_a_sign_gets_a_plainer_one(encoding, monkeypatch):
+    """Whatever the book prints may be piped into a file of any encoding."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    monkeypatch.setattr(err, "isatty", lambda: True)
+    claim("a 2 × 2 table → one number", 0.5, at_least=0.1, spread=[0.2, 0.3])
+    with checks("it is true"):
+        claim("it is", True)
+    show_results(["model", "right"], {"Čapek's ☃": [[0.5, 0.2, 0.3]]})
+    show_code("x = '✓'")
+    line = Progress()
+    line.update("step 1 …")
+    line.done("steps 1 – 3")
+    said = out.buffer.getvalue().decode(encoding)
+    assert said.count("\n") == 7
+    assert "a 2 × 2 table" in said or "a 2 x 2 table" in said
+    assert ("✓ 1 check" in said) == (encoding == "utf-8") == ("ok: 1 check" not in said)
+    assert b"step 1" in err.buffer.getvalue()
 
 
 def test_in_a_notebook_text_html_and_metadata_are_kept(notebook):

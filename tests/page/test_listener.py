@@ -17,7 +17,7 @@ from book.tools import live_listener
 from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, VIOLATIONS, axe_script, watch
 from minattn.speech.listening import Listener
 from minattn.tasks.spoken_numbers import N_MELS, log_mel, speak, spoken_numbers
-from tests.page.live_page import live_page
+from tests.page.live_page import engine_of, live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.page
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
 FILE = "live/weights/clips_listener.js"
-SCRIPTS = ("live/minattn-live.js", "live/elements.js", "live/listener.js")
+SCRIPTS = tuple(f"live/{name}" for name in (*engine_of("listener"), "listener.js"))
 SHEETS = ("minattn.css", "live/live.css", "live/listener.css")
 NARROWEST = {"width": 320, "height": 700}
 PLACE = '<div class="live" data-live="listener"></div>'

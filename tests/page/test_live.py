@@ -24,13 +24,15 @@ from book.tools.browsing import CHROMIUM, MISSING, ROOT
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention, attention_weights
 from minattn.dot_product import DotProductAttention, attend
 from minattn.positions import SinusoidalPositions
+from minattn.probing.heads import without_heads
 from minattn.recording import recording
 from minattn.recurrent import RecurrentTranslator, final_state
 from minattn.tasks import Task, number_example, number_words
 from minattn.training import evaluate
-from minattn.transformer import TransformerTranslator
+from minattn.transformer import DecoderBlock, EncoderBlock, TransformerTranslator
 from minattn.translation import Translator, translate
 from minattn.vocabulary import SPECIALS
+from tests.page.live_page import engine_of
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -79,7 +81,8 @@ def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     def open_with(live: Path) -> Page:
         page = context.new_page()
         page.goto(blank.as_uri())
-        page.add_script_tag(url=(live / "minattn-live.js").as_uri())
+        for name in engine_of("translator"):
+            page.add_script_tag(url=(live / name).as_uri())
         return page
 
     yield open_with
@@ -206,6 +209,110 @@ def test_softmax_bears_large_and_forbidden_scores(page: Page) -> None:
 def test_attend_refuses_what_does_not_fit(call: str, says: str, page: Page) -> None:
     name, message = page.evaluate(MESSAGE, [call])
     assert name == "Error" and says in message
+
+
+# --- layers ------------------------------------------------------------------------------------------
+
+MAKE = "([tensors, heads]) => [new minattn.Parameters(new Map(Object.entries(tensors))), heads]"
+ENCODE = f"""([parts, tokens, mask, silent]) => {{
+    const block = new minattn.EncoderBlock(...({MAKE})(parts));
+    return block.forward(tokens, {{mask, silent: silent && new Set(silent)}});
+}}"""
+DECODE = f"""([parts, tokens, memory, self, cross]) => {{
+    const block = new minattn.DecoderBlock(...({MAKE})(parts));
+    const options = ([mask, silent]) => ({{mask: mask && [mask], silent: silent && new Set(silent)}});
+    let kept = {{
+        target: block.selfAttention.keysValues([]), source: block.crossAttention.keysValues(memory)}};
+    return tokens.map((token, t) => {{
+        const mask = self[0]?.[t].slice(0, t + 1);
+        const found = block.step(
+            token, kept, {{self: options([mask, self[1]]), cross: options([cross[0]?.[t], cross[1]])}});
+        kept = found.kept;
+        return {{x: found.x, back: found.back, across: found.across}};
+    }});
+}}"""
+
+
+def random_block(kind: type[torch.nn.Module]) -> torch.nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        block = kind(d_model=10, n_heads=5, d_ff=17).double().eval()
+        for parameter in block.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+    return block
+
+
+def parts_of(block: torch.nn.Module) -> list[Any]:
+    """What the engine makes the same block of."""
+    return [{name: tensor.tolist() for name, tensor in block.state_dict().items()}, 5]
+
+
+def random_tokens(n: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, n, 10, generator=generator, dtype=torch.float64)
+
+
+def random_mask(queries: int, keys: int) -> torch.Tensor:
+    mask = torch.rand(queries, keys, generator=torch.Generator().manual_seed(2)) < 0.6
+    mask[2] = False  # a query that may look nowhere
+    return mask
+
+
+def near(theirs: Any, ours: torch.Tensor) -> None:
+    theirs = torch.tensor(theirs, dtype=torch.float64)
+    torch.testing.assert_close(theirs, ours, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("silent", [None, [], [1], [0, 3], [0, 1, 2, 3, 4]], ids=str)
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+def test_an_encoder_block_is_that_of_minattn(masked: bool, silent: Any, page: Page) -> None:
+    """With its mask, and with heads that say nothing; their weights are told all the same."""
+    block, tokens = random_block(EncoderBlock), random_tokens(7, seed=1)
+    mask = random_mask(7, 7) if masked else None
+    with torch.no_grad(), recording(block) as found:
+        block(tokens, mask)  # what its heads look at, they look at silent too
+        with without_heads(block.self_attention, silent or []):
+            wanted = block(tokens, mask)
+    theirs = page.evaluate(
+        ENCODE, [parts_of(block), tokens[0].tolist(), mask.tolist() if masked else None, silent]
+    )
+    near(theirs["tokens"], wanted[0])
+    near(theirs["weights"], found.calls["self_attention"][0][0])
+
+
+@pytest.mark.parametrize("silent", [(None, None), ([2], None), (None, [0, 4])], ids=str)
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+def test_a_decoder_block_is_that_of_minattn(masked: bool, silent: Any, page: Page) -> None:
+    block = random_block(DecoderBlock)
+    tokens, memory = random_tokens(5, seed=1), random_tokens(7, seed=3)
+    causal = torch.ones(5, 5, dtype=torch.bool).tril()
+    back, across = (random_mask(5, 5) & causal, random_mask(5, 7)) if masked else (causal, None)
+    with torch.no_grad(), recording(block) as found:
+        block(tokens, memory, back, across)
+        with without_heads(block.self_attention, silent[0] or []):
+            block(tokens, memory, back, across)
+            with without_heads(block.cross_attention, silent[1] or []):
+                wanted = block(tokens, memory, back, across)
+    looked_back, looked_across = (
+        found.calls[name][call][0] for name, call in (("self_attention", 0), ("cross_attention", 1))
+    )
+    theirs = page.evaluate(
+        DECODE,
+        [
+            parts_of(block),
+            tokens[0].tolist(),
+            memory[0].tolist(),
+            [back.tolist() if masked else None, silent[0]],
+            [across.tolist() if masked else None, silent[1]],
+        ],
+    )
+    near([step["x"] for step in theirs], wanted[0])
+    near(
+        [[head[0] for head in step["across"]] for step in theirs],
+        looked_across.transpose(0, 1),
+    )
+    for t, step in enumerate(theirs):
+        near(step["back"], looked_back[:, t : t + 1, : t + 1])
 
 
 # --- models ------------------------------------------------------------------------------------------
@@ -337,6 +444,32 @@ def test_every_half_precision_number_is_read_exactly(page: Page) -> None:
         entries["halves"],
     )
     assert found == halves.tolist()
+
+
+def test_tensors_of_any_number_of_axes_are_unpacked(page: Page) -> None:
+    """A scalar, a vector, a matrix, and the kernels of a convolution."""
+    tensors = {
+        str(len(shape)): torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape) + 0.5
+        for shape in ((), (5,), (2, 3), (3, 2, 7, 5))
+    }
+    entry = {"model": {"kind": "parts"}, **live.pack(tensors, "float32")}
+    found = page.evaluate(
+        """(entry) => {
+            minattn.kinds.parts = class { constructor(parameters) { this.parameters = parameters; } };
+            const listed = (part) => (part.map ? Array.from(part, listed) : part);
+            const tensors = minattn.makeModel(entry).parameters.tensors;
+            return Object.fromEntries([...tensors].map(([name, tensor]) => [name, listed(tensor)]));
+        }""",
+        entry,
+    )
+    assert found == {name: tensor.tolist() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("kind", ["nothing", "constructor"])
+def test_a_kind_that_the_engine_does_not_know_is_named(kind: str, page: Page) -> None:
+    entry = {"model": {"kind": kind}, **live.pack({"one": torch.ones(1)}, "float32")}
+    name, message = page.evaluate(MESSAGE, [f"minattn.makeModel({json.dumps(entry)})"])
+    assert name == "Error" and message == f"the engine knows no {kind}"
 
 
 def test_a_word_that_no_model_knows_is_named(page: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, VIOLATIONS, axe_script, watch
-from tests.page.live_page import live_page
+from tests.page.live_page import engine_of, live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.page
 
 BOOK = Path(__file__).parents[2] / "book"
 STATIC = BOOK / "_static"
-SCRIPTS = ("live/minattn-live.js", "live/elements.js", "live/maps.js")
+SCRIPTS = tuple(f"live/{name}" for name in (*engine_of("maps"), "maps.js"))
 SHEETS = ("minattn.css", "live/live.css", "live/maps.css")
 MAPS = ("reversal", "heads")
 TABLET = {"width": 768, "height": 900}
@@ -300,9 +300,9 @@ def test_data_without_sequences_are_told_kindly(open_page: Open, static: Path) -
 
 
 def test_without_its_engine_it_says_so(open_page: Open) -> None:
-    page = open_page("heads", scripts=SCRIPTS[1:], wait=False)
+    page = open_page("heads", scripts=("live/elements.js", "live/maps.js"), wait=False)
     page.get_by_role("button", name="Try again").wait_for()
-    assert "minattn-live.js is missing" in page.locator(".live").inner_text()
+    assert "loading.js is missing" in page.locator(".live").inner_text()
 
 
 # --- the look ----------------------------------------------------------------------------------------

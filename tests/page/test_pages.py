@@ -28,6 +28,7 @@ from book.tools.browsing import (
     violations,
     watch,
 )
+from tests.page import live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -170,12 +171,7 @@ def live_places(site: Path, page: str) -> list[str]:
 def test_the_book_has_live_places_of_every_kind(site: Path) -> None:
     kinds = {page: live_places(site, page) for page in PAGES}
     assert kinds[LANDING] == ["translator"]
-    assert {kind for found in kinds.values() for kind in found} == {
-        "translator",
-        "playground",
-        "maps",
-        "listener",
-    }
+    assert {kind for found in kinds.values() for kind in found} == set(live_page.kinds())
     written = {
         f"notebooks/{path.stem}.html"
         for path in (ROOT / "book" / "chapters").glob("*.md")
@@ -203,17 +199,19 @@ def test_every_image_says_what_it_shows(site: Path) -> None:
     assert images, "the book has figures, but none was found"
 
 
+@pytest.mark.parametrize("file", ["translator.js", "layers.js"])
 def test_a_live_place_whose_files_are_missing_says_so_and_can_be_tried_again(
-    browser: Browser, address: str
+    file: str, browser: Browser, address: str
 ) -> None:
+    """Also one that others need, which ran without it."""
     context = browser.new_context()
     page = context.new_page()
-    page.route("**/live/translator.js", lambda route: route.abort())
+    page.route(f"**/live/{file}", lambda route: route.abort())
     page.goto(f"{address}/{CHAPTER}")
     place = page.locator(".live")
     place.locator("button").click()
-    place.get_by_text("The file translator.js is missing.").wait_for()
-    page.unroute("**/live/translator.js")
+    place.get_by_text(f"The file {file} is missing.").wait_for()
+    page.unroute(f"**/live/{file}")
     place.locator("button").click()
     place.locator("input").first.wait_for()
     context.close()

@@ -21,7 +21,7 @@ from book.tools.browsing import (
 )
 from minattn.dot_product import attend
 from minattn.masks import Causal
-from tests.page.live_page import live_page
+from tests.page.live_page import engine_of, live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -29,8 +29,7 @@ if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
 pytestmark = pytest.mark.page
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
-ENGINE = STATIC / "live" / "minattn-live.js"
-ELEMENTS = STATIC / "live" / "elements.js"
+ENGINE = tuple(STATIC / "live" / name for name in engine_of("playground"))
 WIDGET = STATIC / "live" / "playground.js"
 STYLES = (STATIC / "minattn.css", *sorted((STATIC / "live").glob("*.css")))
 
@@ -61,7 +60,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     def start(
         size: dict = DESK,
         places: int = 1,
-        scripts: tuple[Path, ...] = (ENGINE, ELEMENTS, WIDGET),
+        scripts: tuple[Path, ...] = (*ENGINE, WIDGET),
         load: bool = True,
         scripting: bool = True,
     ) -> Page:
@@ -314,8 +313,8 @@ def test_two_playgrounds_in_one_page_leave_each_other_alone(open_page: Open) -> 
 
 
 def test_without_its_engine_it_says_so(open_page: Open) -> None:
-    page = open_page(scripts=(ELEMENTS, WIDGET))
-    assert "minattn-live.js is missing" in page.locator(".live").inner_text()
+    page = open_page(scripts=(ENGINE[0], WIDGET))
+    assert "attention.js is missing" in page.locator(".live").inner_text()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

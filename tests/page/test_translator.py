@@ -19,7 +19,7 @@ from minattn.alignment import alignment_accuracy
 from minattn.recording import recording
 from minattn.tasks import Task, gold_alignment, number_example, number_words
 from minattn.translation import Translator, translate
-from tests.page.live_page import live_page
+from tests.page.live_page import engine_of, live_page
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.page
 
 STATIC = ROOT / "book" / "_static"
 LIVE = STATIC / "live"
+SCRIPTS = (*engine_of("translator"), "translator.js")
 NAMES = sorted(live.MODELS)
 every_model = pytest.mark.parametrize("name", NAMES)
 every_size = pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         *places: tuple[str, str],
         size: dict = DESK,
         live: Path = LIVE,
-        scripts: tuple[str, ...] = ("minattn-live.js", "elements.js", "translator.js"),
+        scripts: tuple[str, ...] = SCRIPTS,
         still: bool = True,
         load: bool = True,
         scripting: bool = True,
@@ -550,7 +551,7 @@ def test_a_broken_file_keeps_what_is_shown(open_page: Open, tmp_path: Path) -> N
 
 def test_without_its_engine_it_says_so(open_page: Open) -> None:
     page = open_page(scripts=("elements.js", "translator.js"))
-    assert "minattn-live.js is missing" in page.locator(".live").inner_text()
+    assert "loading.js is missing" in page.locator(".live").inner_text()
 
 
 # --- room and looks --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles, ways
+from . import api, body, claims, colab, editions, images, landing, mathjax, reading_map, styles, ways
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -14,7 +14,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         mathjax.copy_mathjax(app)
         landing.write_redirect(app)
         styles.lighten_styles(app)
-        colab.write_colab_copies(app)
+        colab.write_copies(app)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -40,4 +40,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
     app.connect("build-finished", finish, priority=400)
+    # Once all files are there and as they stay; other extensions write some at 500.
+    app.connect("build-finished", editions.write_versions, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""To take a chapter along: the download buttons, and copies that Colab can open."""
+"""To take a chapter along: the download buttons, what they give, and copies that Colab can open."""
 
 import json
 import re
@@ -14,8 +14,14 @@ PAGES_BRANCH = "gh-pages"
 COLAB = "https://colab.research.google.com/github"
 REPOSITORY = re.compile(r"https://github\.com/(?P<path>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
 RELATIVE_LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s]+)(?=\))")
-# The whole repository, because the notebooks read stored results of the book's experiments, and with the package
-# what single chapters use beyond it.
+# A link to a page of the book that is no chapter: its words, and nothing that lies beside a notebook.
+PAGE_LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#|[\w-]+\.ipynb[#)])[^)\s]+\)")
+NOTE = """\
+*This is a copy of a chapter of the book minattn, for you to run and to change. It needs Python 3.11 or newer and
+the package, with what the chapters use beside it: {install} Links to other chapters
+work once their files lie beside this one.*"""
+# The whole repository, so that the notebooks read its newest results, and with the package what single chapters
+# use beyond it.
 INSTALL = """\
 # Colab starts without the book: fetch it, and work inside of it.
 !git clone --quiet --depth 1 {repository} minattn-book
@@ -44,7 +50,7 @@ def colab_address(repository: str, pagename: str) -> str | None:
 
 def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
     """A chapter for Colab: as `make lab` gives it, with a first cell that fetches what it needs."""
-    from book.tools import lab  # only here: without a repository the tools are not needed
+    from book.tools import lab
 
     address = f"https://github.com/{repository_path(repository)}"
     inside = f"{address}/blob/HEAD/notebooks/"  # nothing lies beside a notebook in Colab
@@ -59,18 +65,44 @@ def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
     return copy
 
 
-def write_colab_copies(app: Sphinx) -> None:
-    repository = app.config.minattn_repository
-    if not repository:
-        return
-    folder = Path(app.outdir) / "colab"
-    folder.mkdir(exist_ok=True)
+def download_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
+    """A chapter to take along: as `make lab` gives it, with a first cell that says what it needs."""
+    from book.tools import lab
+
+    path = repository_path(repository)
+    install = (
+        f'`pip install "minattn[book] @ git+https://github.com/{path}"`.'
+        if path
+        else '`pip install ".[book]"`, run in the folder of the book\'s source.'
+    )
+    copy = lab.emptied(notebook)
+    for cell in copy["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = PAGE_LINK.sub(r"\1", "".join(cell["source"]))
+            cell["source"] = text.splitlines(keepends=True)
+    note = NOTE.format(install=install).splitlines(keepends=True)
+    copy["cells"].insert(0, {"cell_type": "markdown", "id": "copy", "metadata": {}, "source": note})
+    return copy
+
+
+def write_copies(app: Sphinx) -> None:
+    """Write what the download buttons give, over Sphinx's copies, and with a repository what Colab opens."""
+    repository, out = app.config.minattn_repository, Path(app.outdir)
     for docname in sorted(app.env.found_docs):
         source = Path(app.srcdir) / f"{docname}.ipynb"
-        if source.exists():
-            copy = colab_copy(json.loads(source.read_text("utf-8")), repository)
-            text = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
-            (folder / source.name).write_text(text, "utf-8")
+        if not source.exists():
+            continue
+        text = source.read_text("utf-8")
+        write_notebook(
+            out / "_sources" / f"{docname}.ipynb", download_copy(json.loads(text), repository)
+        )
+        if repository:
+            write_notebook(out / "colab" / source.name, colab_copy(json.loads(text), repository))
+
+
+def write_notebook(path: Path, notebook: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def name_buttons(

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-MATHJAX_PATH = "mathjax/mathjax.js"
+# MathJax fetches its fonts by itself: with another version of it, they have another address.
+MATHJAX = f"mathjax-{version('sphinx-mathjax-offline')}"
+MATHJAX_PATH = f"{MATHJAX}/mathjax.js"
 # MathJax's own bundle is half as large again, for a context menu that would miss its parts offline.
 # Start-up comes first: it waits, as a promise does, until the rest of this one file has run.
 MATHJAX_PARTS = (
@@ -39,7 +42,7 @@ def mathjax_source() -> Path:
 
 
 def copy_mathjax(app: Sphinx) -> None:
-    source, target = mathjax_source(), Path(app.outdir) / "_static" / "mathjax"
+    source, target = mathjax_source(), Path(app.outdir) / "_static" / MATHJAX
     target.mkdir(parents=True, exist_ok=True)
     startup, *others = ((source / f"{part}.js").read_text("utf-8") for part in MATHJAX_PARTS)
     # Told that they are here, the loader does not fetch them again when a formula needs more.

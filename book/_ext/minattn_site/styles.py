@@ -9,6 +9,8 @@ import tinycss2
 from sphinx.application import Sphinx
 from tinycss2.ast import Node
 
+from .mathjax import MATHJAX
+
 # The theme's two large style sheets, of which the book needs a third.
 LARGE_STYLES = ("styles/bootstrap.css", "styles/pydata-sphinx-theme.css")
 RULES_INSIDE = ("media", "supports")  # of other at-rules, such as font-face, nothing is left out
@@ -22,7 +24,7 @@ def lighten_styles(app: Sphinx) -> None:
     words = {
         word
         for path in sources
-        if "mathjax" not in path.parts
+        if MATHJAX not in path.parts
         for word in WORD.findall(path.read_text("utf-8"))
     }
     for name in LARGE_STYLES:

@@ -189,7 +189,7 @@ minattn.widgets = minattn.widgets ?? {};
       replace(h("p", { role: "status", tabindex: -1 }, "The clips are being loaded."));
       try {
         if (typeof minattn.loadClips !== "function") {
-          throw new Error("The clips could not be loaded: minattn-live.js is missing.");
+          throw new Error("The clips could not be loaded: loading.js is missing.");
         }
         const found = await minattn.loadClips("listener");
         if (!found.clips?.length) throw new Error("The file of the clips holds none.");

@@ -301,7 +301,7 @@ minattn.widgets = minattn.widgets ?? {};
       replace(h("p", { role: "status", tabindex: -1 }, "The maps are being loaded."));
       try {
         if (typeof minattn.loadMaps !== "function") {
-          throw new Error("The maps could not be loaded: minattn-live.js is missing.");
+          throw new Error("The maps could not be loaded: loading.js is missing.");
         }
         const found = await minattn.loadMaps(element.dataset.maps ?? "");
         if (!found.sequences?.length) throw new Error("The file of the maps holds no sequences.");

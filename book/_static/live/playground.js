@@ -273,7 +273,7 @@ minattn.widgets = minattn.widgets ?? {};
   minattn.widgets.playground = (element) => {
     if (typeof minattn.attend !== "function") {
       element.replaceChildren(
-        h("p", {}, "The playground could not be loaded: minattn-live.js is missing."));
+        h("p", {}, "The playground could not be loaded: attention.js is missing."));
       return;
     }
     const id = `playground-${(made += 1)}`;

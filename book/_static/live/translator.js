@@ -119,7 +119,7 @@ minattn.widgets = minattn.widgets ?? {};
   minattn.widgets.translator = (element) => {
     if (typeof minattn.loadModel !== "function") {
       element.replaceChildren(
-        h("p", {}, "The translator could not be loaded: minattn-live.js is missing."));
+        h("p", {}, "The translator could not be loaded: loading.js is missing."));
       return;
     }
     const id = `translator-${(made += 1)}`;
