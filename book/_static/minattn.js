@@ -1,17 +1,76 @@
-// What scrolls inside its own box must be reachable with the keyboard. The theme sees to code alone, and late.
-const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .output.text_html";
+// What scrolls inside its own box must be reachable with the keyboard, and nothing else that does nothing. The theme
+// sees to code alone, late, and takes a pixel that was rounded for one that can be scrolled.
+const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .cell_output .output";
 
-function makeReachable() {
-  for (const box of document.querySelectorAll(BOXES)) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+function scrolls(box) {
+  const { overflowX, overflowY } = getComputedStyle(box);
+  const may = (overflow) => overflow === "auto" || overflow === "scroll";
+  return (may(overflowX) && box.scrollWidth > box.clientWidth + 1) ||
+    (may(overflowY) && box.scrollHeight > box.clientHeight + 1);
+}
+
+function settleTabStop(box) {
+  const isStop = box.getAttribute("tabindex") === "0";
+  if (isStop === scrolls(box)) return; // to write the same again would count as a change, without end
+  if (isStop) box.removeAttribute("tabindex");
+  else box.tabIndex = 0;
+}
+
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise; // formulas have a width only once they are set
+  const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => settleTabStop(target)));
+  document.querySelectorAll(BOXES).forEach((box) => sizes.observe(box)); // in a fold, too, once it opens
+  new MutationObserver((changes) => { // the theme's own judgement
+    for (const { target } of changes) if (target.matches(BOXES)) settleTabStop(target);
+  }).observe(document.body, { subtree: true, attributeFilter: ["tabindex"] });
+});
+
+// The sidebars are shown and hidden by two boxes that are not seen. On a wide window the first one, checked, hides the
+// contents; on a narrow one either opens a drawer.
+const WIDE = matchMedia("(min-width: 960px)");
+const boxOf = (side) => document.getElementById(`pst-${side}-sidebar-checkbox`);
+
+// A browser that keeps nothing, or nothing for pages opened as files, throws.
+function remembered(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
   }
 }
 
-addEventListener("load", () => {
-  // Formulas have a width only once they are set.
-  const formulas = window.MathJax?.startup?.promise ?? Promise.resolve();
-  formulas.then(makeReachable);
-  addEventListener("resize", makeReachable);
+function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch { /* then the next page does not know */ }
+}
+
+function settleContents() {
+  const box = boxOf("primary");
+  if (box) box.checked = WIDE.matches && remembered("contents") === "hidden";
+  return box;
+}
+
+const untilBody = new MutationObserver(() => { // before the contents are drawn, so that they do not come and go
+  if (settleContents()) untilBody.disconnect();
+});
+untilBody.observe(document, { childList: true, subtree: true });
+WIDE.addEventListener("change", settleContents);
+addEventListener("pageshow", settleContents); // a browser that goes back brings the old boxes
+
+addEventListener("DOMContentLoaded", () => {
+  untilBody.disconnect();
+  document.querySelector(".primary-toggle")?.addEventListener("click", () => {
+    setTimeout(() => { // once the theme has seen to it
+      if (WIDE.matches) remember("contents", boxOf("primary").checked ? "hidden" : "shown");
+    });
+  });
+  for (const side of ["primary", "secondary"]) {
+    document.querySelector(`.bd-sidebar-${side}`)?.addEventListener("click", ({ target }) => {
+      if (!target.closest("a, button") || (side === "primary" && WIDE.matches)) return;
+      boxOf(side).checked = false; // a drawer has done its work once an entry is chosen
+    });
+  }
 });
 
 // Live places: <div class="live" data-live="translator"></div>. Nothing of them is loaded before the reader asks.
@@ -61,33 +120,42 @@ function load(name) {
 }
 
 async function openLive(place) {
+  if (place.classList.contains("opened")) return; // it is on its way
   const kind = place.dataset.live;
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
-  place.setAttribute("aria-busy", "true");
+  tell(place, "Loading. On a slow network this takes some seconds.");
   try {
     await Promise.all(filesOf(kind).map(load));
+    const { activeElement } = document;
+    const isElsewhere = activeElement !== document.body && !place.contains(activeElement);
     place.replaceChildren();
     minattn.widgets[kind](place);
-    place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
+    if (!isElsewhere) place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
   } catch (error) {
     filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
     place.classList.remove("opened");
-    invite(place, `This cannot be shown here. ${error.message}`);
+    const isHere = place.contains(document.activeElement);
+    invite(place);
+    if (isHere) place.querySelector("button").focus({ preventScroll: true });
+    tell(place, `This could not be loaded. ${error.message} Look whether you are connected, and press the button ` +
+      "again. If you read a copy of the book, get the whole of it: the file belongs to it.");
   }
-  place.removeAttribute("aria-busy");
 }
 
-function invite(place, words = "") {
+function tell(place, words) {
+  place.querySelector(".live-message").textContent = words;
+}
+
+function invite(place) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "live-invite";
   button.textContent = PLACES[place.dataset.live].invite;
   button.addEventListener("click", () => openLive(place));
-  const message = document.createElement("p");
+  const message = document.createElement("p"); // empty, so that what it says later is read out
   message.className = "live-message";
   message.setAttribute("role", "status");
   place.replaceChildren(button, message);
-  message.textContent = words; // once it is there, so that it is read out
 }
 
 addEventListener("DOMContentLoaded", () => {

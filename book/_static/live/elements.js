@@ -1,4 +1,4 @@
-// What the live places have in common: making elements, and the colours of weights.
+// What the live places have in common: making elements, the colours of weights, and reading digits.
 window.minattn = window.minattn ?? {};
 
 (() => {
@@ -44,5 +44,17 @@ window.minattn = window.minattn ?? {};
     fill(document.createElementNS(SVG, tag), attributes, children);
   const set = (node, attributes) => fill(node, attributes, []);
 
-  minattn.elements = { viridis, readableOn, h, s, set };
+  // ---- reading digits --------------------------------------------------------------------
+
+  /** The digits of any script as 0 to 9: each script has its ten in a row, from zero on. */
+  function plainDigits(text) {
+    const isDigit = (code) => /\p{Nd}/u.test(String.fromCodePoint(code));
+    return text.replace(/\p{Nd}/gu, (digit) => {
+      let n = 0;
+      while (isDigit(digit.codePointAt(0) - n - 1)) n += 1;
+      return String(n % 10); // some rows follow one another
+    });
+  }
+
+  minattn.elements = { viridis, readableOn, h, s, set, plainDigits };
 })();

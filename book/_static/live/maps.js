@@ -238,7 +238,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     // A map that is too large scrolls inside its box; the keyboard must reach that box.
     function makeReachable() {
-      if (maps.scrollWidth > maps.clientWidth) maps.tabIndex = 0;
+      if (maps.scrollWidth > maps.clientWidth + 1) maps.tabIndex = 0;
       else maps.removeAttribute("tabindex");
     }
     new ResizeObserver(makeReachable).observe(maps);

@@ -99,11 +99,11 @@ window.minattn = window.minattn ?? {};
   const LONGEST = 300; // signs: more than any number word has, with spaces
 
   /**
-   * Read a number that somebody typed: digits, with or without separators, or German words, together or
-   * apart. Anything else gives an Error that says what may be typed.
+   * Read a number that somebody typed: digits of any script, with or without separators, or German words,
+   * together or apart. Anything else gives an Error that says what may be typed.
    */
   function readGerman(text) {
-    const typed = String(text).normalize("NFC").trim();
+    const typed = minattn.elements.plainDigits(String(text).normalize("NFC").trim());
     if (!typed || typed.length > LONGEST) throw new Error(ADVICE);
     const number = /\d/.test(typed) ? readDigits(typed) : readWords(typed);
     checkNumber(number);
@@ -112,8 +112,8 @@ window.minattn = window.minattn ?? {};
 
   function readDigits(typed) {
     if (/^\d+$/.test(typed)) return Number(typed);
-    // Groups of three, always with the same sign between them: space, point, comma, apostrophe.
-    const grouped = /^\d{1,3}(?:([\s.,'’_])\d{3})(?:\1\d{3})*$/;
+    // Groups of three, always with the same sign between them: space, point, comma (also wide, also Arabic), apostrophe.
+    const grouped = /^\d{1,3}(?:([\s.,．，٬،'’_])\d{3})(?:\1\d{3})*$/;
     if (grouped.test(typed)) return Number(typed.replace(/\D/g, ""));
     throw new Error(`“${short(typed)}” is not a whole number in digits. ${ADVICE}`);
   }

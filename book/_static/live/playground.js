@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set } = minattn.elements;
+  const { viridis, readableOn, h, s, set, plainDigits } = minattn.elements;
 
   const D_K = 2; // the width of a query and of a key: a plane can show no more
   const REACH = 3; // the largest coordinate
@@ -98,6 +98,13 @@ minattn.widgets = minattn.widgets ?? {};
     return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
   };
   const short = (x) => number(x, Math.abs(x) < 9.995 ? 2 : Math.abs(x) < 99.95 ? 1 : 0);
+  // A number as somebody may type it: with a decimal comma, with any minus, in the digits of any script. Null if none.
+  function readNumber(typed) {
+    const plain = plainDigits(typed).trim().replace(/^[−–]/, "-").replace(/[,٫，．]/, ".");
+    return /^[-+]?(\d+\.?\d*|\.\d+)$/.test(plain) ? Number(plain) : null;
+  }
+  const RULE = `A number from ${number(-REACH, 0)} to ${REACH}, such as 0.5 or 0,5; arrow up and arrow down change it.`;
+
   const pair = ([x, y], digits = 2) => `(${number(x, digits)}, ${number(y, digits)})`;
   const quoted = (word) => `“${word}”`;
 
@@ -191,21 +198,24 @@ minattn.widgets = minattn.widgets ?? {};
     };
     const part = { group, line, tip, label, point: [0, 0] };
     let grab = null; // from the pointer to the tip, so that nothing jumps when it is taken
+    // Or the page would scroll under the finger: browsers do not look at touch-action inside of a drawing.
+    group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     group.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || grab !== null) return;
       event.preventDefault();
       group.focus({ preventScroll: true });
       group.setPointerCapture(event.pointerId);
       const [x, y] = at(event);
-      grab = [part.point[0] - x, part.point[1] - y];
+      grab = { by: event.pointerId, dx: part.point[0] - x, dy: part.point[1] - y };
       group.classList.add("held");
     });
     group.addEventListener("pointermove", (event) => {
-      if (grab === null) return;
+      if (event.pointerId !== grab?.by) return;
       const [x, y] = at(event);
-      move([x + grab[0], y + grab[1]]);
+      move([x + grab.dx, y + grab.dy]);
     });
-    const release = () => {
+    const release = (event) => {
+      if (event.pointerId !== grab?.by) return;
       grab = null;
       group.classList.remove("held");
     };
@@ -213,13 +223,19 @@ minattn.widgets = minattn.widgets ?? {};
     group.addEventListener("pointercancel", release);
     group.addEventListener("focus", choose);
     group.addEventListener("keydown", (event) => {
-      const way = {
-        ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
-      }[event.key];
-      if (!way) return;
-      event.preventDefault();
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
+      const [x, y] = part.point;
       const step = event.shiftKey ? LARGE_STEP : STEP;
-      move([part.point[0] + way[0] * step, part.point[1] + way[1] * step]);
+      const to = {
+        ArrowLeft: [x - step, y], ArrowRight: [x + step, y],
+        ArrowUp: [x, y + step], ArrowDown: [x, y - step],
+        PageUp: [x, y + LARGE_STEP], PageDown: [x, y - LARGE_STEP],
+        Home: [-REACH, y], End: [REACH, y],
+        " ": [x, y], // moves nothing, the page neither
+      }[event.key];
+      if (!to) return;
+      event.preventDefault();
+      move(to);
     });
     return part;
   }
@@ -286,7 +302,7 @@ minattn.widgets = minattn.widgets ?? {};
     const sentence = h("p", { class: "sentence", role: "status", "aria-live": "polite" });
     const plane = s("svg", {
       class: "plane", viewBox: "0 0 380 380", role: "group",
-      "aria-label": "Queries and keys in a plane. Arrow keys move the one in focus, with Shift in larger steps.",
+      "aria-label": "Queries and keys in a plane. Arrow keys move the one in focus, with Shift in larger steps; Home and End bring it to the left and the right edge, Page Up and Page Down move it up and down.",
     });
     const picture = s("svg", {
       class: "values", viewBox: `0 0 ${VALUES.width} ${VALUES.height}`, role: "img",
@@ -490,15 +506,31 @@ minattn.widgets = minattn.widgets ?? {};
     function buildVectors(asking, asked) {
       const field = (kind, word, index, axis) => {
         const input = h("input", {
-          type: "number", min: -REACH, max: REACH, step: STEP,
+          type: "text", autocomplete: "off", "aria-describedby": `${id}-rule`,
           "aria-label": `${"xy"[axis]} of the ${kind} of ${word}`,
           oninput: () => {
-            if (!Number.isFinite(input.valueAsNumber)) return;
-            state[kind][index][axis] = onGrid(input.valueAsNumber);
+            const typed = readNumber(input.value);
+            set(input, { "aria-invalid": String(typed === null) });
+            rule.textContent = typed === null ? `“${input.value}” is no number. ${RULE}` : RULE;
+            if (typed === null) return;
+            state[kind][index][axis] = onGrid(typed);
             show();
           },
-          onblur: () => show(),
+          onkeydown: (event) => {
+            const way = { ArrowUp: STEP, ArrowDown: -STEP }[event.key];
+            if (!way) return;
+            event.preventDefault();
+            state[kind][index][axis] = onGrid(state[kind][index][axis] + way);
+            settle();
+          },
+          onblur: () => settle(),
         });
+        const settle = () => { // what counts, in the place of what was typed
+          input.value = state[kind][index][axis];
+          set(input, { "aria-invalid": "false" });
+          rule.textContent = RULE;
+          show();
+        };
         return input;
       };
       parts.fields = { query: [], key: [] };
@@ -508,8 +540,8 @@ minattn.widgets = minattn.widgets ?? {};
         return h("tr", {}, h("th", { scope: "row" }, `${kind} of ${word}`),
           ...fields.map((input) => h("td", {}, input)));
       };
-      vectors.replaceChildren(h("table", {},
-        h("caption", {}, `From ${number(-REACH, 0)} to ${REACH}.`),
+      const rule = h("p", { class: "rule", id: `${id}-rule`, role: "status" }, RULE);
+      vectors.replaceChildren(rule, h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "vector"),
           h("th", { scope: "col" }, "x"), h("th", { scope: "col" }, "y"))),
         h("tbody", {},
