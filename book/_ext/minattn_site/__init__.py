@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles
+from . import api, body, claims, colab, folds, images, landing, mathjax, numbers, places, reading_map, search, styles
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -13,7 +13,9 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         mathjax.copy_mathjax(app)
         landing.write_redirect(app)
+        search.write_search_text(app)
         styles.lighten_styles(app)
+        colab.number_downloads(app)
         colab.write_colab_copies(app)
 
 
@@ -23,17 +25,22 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_config_value("minattn_repository", "", "html", [str])
     app.add_directive("api-modules", api.ApiModules)
     app.add_directive("reading-map", reading_map.ReadingMap)
+    app.add_transform(numbers.NumberTitle)
     app.connect("autodoc-skip-member", api.skip_noise)
     # Before napoleon, which comes at 500.
     app.connect("autodoc-process-docstring", api.keep_colons, priority=400)
+    app.connect("builder-inited", search.without_sphinx_s_index)
+    app.connect("html-collect-pages", search.search_page)
     app.connect("env-get-outdated", landing.always_finish)
     app.connect("html-page-context", images.settle_images)
     app.connect("html-page-context", claims.show_measured_values)
+    app.connect("html-page-context", places.link_formulas)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
     app.connect("html-page-context", mathjax.settle_formulas)
     # The theme adds its buttons at 501.
     app.connect("html-page-context", colab.name_buttons, priority=600)
+    app.connect("html-page-context", folds.offer_folds, priority=600)
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
     app.connect("build-finished", finish, priority=400)

@@ -9,6 +9,8 @@ from urllib.parse import urljoin
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from book.tools.contents import number_title
+
 # The pages are published on this branch of the repository; Colab opens the copies that lie there.
 PAGES_BRANCH = "gh-pages"
 COLAB = "https://colab.research.google.com/github"
@@ -42,13 +44,13 @@ def colab_address(repository: str, pagename: str) -> str | None:
     return f"{COLAB}/{path}/blob/{PAGES_BRANCH}/colab/{name}.ipynb" if path else None
 
 
-def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
+def colab_copy(notebook: dict[str, Any], name: str, repository: str) -> dict[str, Any]:
     """A chapter for Colab: as `make lab` gives it, with a first cell that fetches what it needs."""
     from book.tools import lab  # only here: without a repository the tools are not needed
 
     address = f"https://github.com/{repository_path(repository)}"
     inside = f"{address}/blob/HEAD/notebooks/"  # nothing lies beside a notebook in Colab
-    copy = lab.emptied(notebook)
+    copy = lab.emptied(notebook, name)
     for cell in copy["cells"]:
         if cell["cell_type"] == "markdown":
             text = RELATIVE_LINK.sub(lambda m: urljoin(inside, m[1]), "".join(cell["source"]))
@@ -57,6 +59,16 @@ def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
     first = {"cell_type": "code", "id": "install", "metadata": {}, "source": install}
     copy["cells"].insert(0, first | {"outputs": [], "execution_count": None})
     return copy
+
+
+def number_downloads(app: Sphinx) -> None:
+    """The notebook that a page offers says the number of its chapter, as the page does."""
+    for docname in sorted(app.env.found_docs):
+        path = Path(app.outdir) / "_sources" / f"{docname}.ipynb"
+        if path.exists():
+            notebook = json.loads(path.read_text("utf-8"))
+            number_title(notebook, docname)
+            path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def write_colab_copies(app: Sphinx) -> None:
@@ -68,7 +80,8 @@ def write_colab_copies(app: Sphinx) -> None:
     for docname in sorted(app.env.found_docs):
         source = Path(app.srcdir) / f"{docname}.ipynb"
         if source.exists():
-            copy = colab_copy(json.loads(source.read_text("utf-8")), repository)
+            notebook = json.loads(source.read_text("utf-8"))
+            copy = colab_copy(notebook, docname, repository)
             text = json.dumps(copy, indent=1, ensure_ascii=False) + "\n"
             (folder / source.name).write_text(text, "utf-8")
 
