@@ -129,8 +129,9 @@ const FOLDS = {
 function nameFolds() {
   for (const [kind, folds] of Object.entries(FOLDS)) {
     const word = document.querySelector(`.btn-folds-${kind} .btn__text-container`);
-    if (!word) continue;
-    const closed = [...document.querySelectorAll(folds)].some((fold) => !fold.open);
+    const there = [...document.querySelectorAll(folds)];
+    word.closest("li").hidden = !there.length;
+    const closed = there.some((fold) => !fold.open);
     word.textContent = word.textContent.replace(/Open|Close/, closed ? "Open" : "Close");
   }
 }

@@ -196,8 +196,9 @@ function likely(question) {
   };
   const names = places.flatMap((place) => namesOf(place.lowHeading));
   const words = [...new Set(names.flatMap((name) => [name, ...(name.match(WORDS) ?? [])]))];
-  return words.map((word) => [like(word), word]).filter(([much]) => much > 0.5)
-    .sort((a, b) => b[0] - a[0]).slice(0, 3).map(([, word]) => word);
+  const [best, ...others] = words.map((word) => [like(word), word]).filter(([much]) => much > 0.55)
+    .sort((a, b) => b[0] - a[0]).slice(0, 3);
+  return best ? [best, ...others.filter(([much]) => much > 0.9 * best[0])].map(([, word]) => word) : [];
 }
 
 function start() {

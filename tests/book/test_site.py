@@ -7,11 +7,23 @@ from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
+from docutils.utils import new_document
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import claims, colab, images, mathjax, reading_map, styles
-from book.tools.contents import Chapter, chapters_in_order
+from book._ext.minattn_site import (
+    claims,
+    colab,
+    folds,
+    images,
+    mathjax,
+    numbers,
+    places,
+    reading_map,
+    styles,
+)
+from book.tools.contents import Chapter, chapters_in_order, number_of, numbered
 from minattn.claims import checks, claim
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +152,7 @@ def test_an_address_that_is_no_repository_is_refused(wrong):
 def test_colab_gets_a_copy_that_fetches_the_book_first():
     source = ROOT / f"{CHAPTER}.ipynb"
     before = source.read_bytes()
-    copy = colab.colab_copy(json.loads(before), f"{REPOSITORY}.git/")
+    copy = colab.colab_copy(json.loads(before), CHAPTER, f"{REPOSITORY}.git/")
     first, *others = copy["cells"]
     lines = "".join(first["source"]).splitlines()
     assert lines[1:] == [
@@ -152,6 +164,7 @@ def test_colab_gets_a_copy_that_fetches_the_book_first():
     text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")
     assert f"]({REPOSITORY}/blob/HEAD/notebooks/01_context_vector.ipynb)" in text
     assert "](../" not in text
+    assert text.startswith("# 2. Soft attention\n")
     assert source.read_bytes() == before, "the notebook itself stays as it is"
 
 
@@ -164,6 +177,50 @@ def test_a_build_with_a_repository_writes_the_copies(tmp_path):
     )
     colab.write_colab_copies(app)
     assert [path.name for path in (tmp_path / "colab").iterdir()] == ["02_soft_attention.ipynb"]
+
+
+def test_the_notebook_that_a_page_offers_has_the_number_of_its_chapter(tmp_path):
+    copy = tmp_path / "_sources" / f"{CHAPTER}.ipynb"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((ROOT / f"{CHAPTER}.ipynb").read_bytes())
+    docs = {CHAPTER, "notebooks/03_not_copied", "book/glossary"}
+    colab.number_downloads(SimpleNamespace(env=SimpleNamespace(found_docs=docs), outdir=tmp_path))
+    said = ["".join(cell["source"]) for cell in json.loads(copy.read_text("utf-8"))["cells"]]
+    assert said[0].startswith("# 2. Soft attention\n")
+    original = json.loads((ROOT / f"{CHAPTER}.ipynb").read_text("utf-8"))["cells"]
+    assert said[1:] == ["".join(cell["source"]) for cell in original[1:]]
+
+
+# numbers.py ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("notebooks/00_ten_minute_check", 0),
+        ("05_multi_head", 5),
+        ("notebooks/23_many_machines", 23),
+        ("book/glossary", None),
+        ("book/05_multi_head", None),
+        ("2014", None),
+    ],
+)
+def test_the_number_of_a_chapter_comes_from_its_name(name, number):
+    assert number_of(name) == number
+    assert numbered(name, "Title") == ("Title" if number is None else f"{number}. Title")
+
+
+@pytest.mark.parametrize("name", ["notebooks/05_multi_head", "book/glossary"])
+def test_a_title_gets_its_number_and_keeps_its_anchor(name):
+    document = new_document("page")
+    section = nodes.section("", nodes.title("", "Attention"), ids=["attention"])
+    section += nodes.section("", nodes.title("", "Inside"))
+    document += section
+    document.settings.env = SimpleNamespace(docname=name)
+    numbers.NumberTitle(document).apply()
+    titles = [title.astext() for title in document.findall(nodes.title)]
+    assert titles == [numbered(name, "Attention"), "Inside"]
+    assert section["ids"] == ["attention"]
 
 
 # claims.py ----------------------------------------------------------------------------------------
@@ -198,6 +255,66 @@ def test_a_page_shows_the_value_of_every_claim_inside_of_checks_and_outside(page
     assert [bar.get_text() for bar in bars] == words * 2
     assert context["body"].count("a &lt; b&#x27;s <span") == 4
     assert context["body"].endswith("<p>after</p>")
+
+
+def test_every_claim_can_be_linked_to_those_that_show_no_value_too(page_with_claims):
+    app, body = page_with_claims
+    context = {"body": body}
+    claims.show_measured_values(app, "chapter", "page.html", context, None)
+    soup = BeautifulSoup(context["body"], "html.parser")
+    linked = soup.select(".claim[id], .checks li[id]")
+    slugs = ["claim-a-b-s", "claim-it-is-true"]
+    assert [part["id"] for part in linked] == [
+        *slugs,
+        "claim-a-b-s-2",
+        "claim-a-b-s-3",
+        "claim-it-is-true-2",
+        "claim-a-b-s-4",
+    ]
+    assert [part.select_one("a.place-link")["href"] for part in linked] == [
+        f"#{part['id']}" for part in linked
+    ]
+    assert [part.name for part in linked] == ["div"] * 3 + ["li"] * 3
+    assert len(soup.select(".claim-mark")) == 3
+
+
+# places.py ----------------------------------------------------------------------------------------
+
+
+def linked_formulas(*bodies):
+    context = {
+        "body": "".join(f'<div class="math notranslate nohighlight"{b}</div>' for b in bodies)
+    }
+    places.link_formulas(None, "page", "page.html", context, None)
+    return BeautifulSoup(context["body"], "html.parser").select("div.math")
+
+
+def test_a_formula_keeps_its_address_when_another_comes_before_it():
+    (alone,) = linked_formulas("> \\[x = y\\] ")
+    another, same, again = linked_formulas(">\\[x + y\\]", ">\\[x\n= y\\]", ">\\[x=y\\]")
+    assert alone["id"].startswith("formula-")
+    assert same["id"] == alone["id"] != another["id"]
+    assert again["id"] == f"{alone['id']}-2"
+    assert alone.select_one("a.place-link")["href"] == f"#{alone['id']}"
+    assert "\\[x = y\\]" in alone.get_text()
+
+
+def test_a_formula_with_a_label_keeps_it():
+    (labelled,) = linked_formulas(' id="equation-x">\\[x\\]')
+    assert labelled["id"] == "equation-x"
+    assert labelled.select_one("a.place-link")["href"] == "#equation-x"
+
+
+# folds.py -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("body", "menus"), [("<details class='hide'>", 1), ("<p>", 0)])
+def test_only_a_page_with_folds_offers_to_open_them(body, menus):
+    context = {"body": body, "header_buttons": []}
+    folds.offer_folds(None, "page", "page.html", context, None)
+    assert len(context["header_buttons"]) == menus
+    for menu in context["header_buttons"]:
+        assert [button["text"] for button in menu["buttons"]] == list(folds.WORDS.values())
 
 
 def test_a_page_that_lacks_a_claim_is_refused_and_other_pages_are_left_alone(page_with_claims):

@@ -4,7 +4,21 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, folds, images, landing, mathjax, numbers, places, reading_map, search, styles
+from . import (
+    api,
+    body,
+    claims,
+    colab,
+    folds,
+    images,
+    landing,
+    mathjax,
+    numbers,
+    places,
+    reading_map,
+    search,
+    styles,
+)
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 

@@ -15,4 +15,7 @@ class NumberTitle(SphinxTransform):
         number = number_of(self.env.docname)
         title = self.document.next_node(nodes.title)
         if number is not None and title is not None:
-            title[:0] = [nodes.inline("", f"{number}.", classes=["chapter-number"]), nodes.Text(" ")]
+            title[:0] = [
+                nodes.inline("", f"{number}.", classes=["chapter-number"]),
+                nodes.Text(" "),
+            ]

@@ -8,7 +8,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 FORMULA = re.compile(
-    r'<div class="math notranslate nohighlight"(?: id="(?P<id>[^"]+)")?>(?P<inside>.*?)</div>', re.DOTALL
+    r'<div class="math notranslate nohighlight"(?: id="(?P<id>[^"]+)")?>(?P<inside>.*?)</div>',
+    re.DOTALL,
 )
 
 
@@ -32,6 +33,8 @@ def link_formulas(
             if seen[anchor] > 1:
                 anchor += f"-{seen[anchor]}"
         link = place_link(anchor, "formula")
-        return f'<div class="math notranslate nohighlight" id="{anchor}">{match["inside"]}{link}</div>'
+        return (
+            f'<div class="math notranslate nohighlight" id="{anchor}">{match["inside"]}{link}</div>'
+        )
 
     context["body"] = FORMULA.sub(linked, context.get("body", ""))

@@ -5,7 +5,6 @@ what sentence the words stand, and works for pages that are opened as files. No 
 search.js reads the whole book through for each question, which takes some hundredths of a second.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from typing import Any
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 from sphinx.application import Sphinx
+
+from .messages import messages
 
 TEXT = "_static/search-text.js"
 LEFT_OUT = "script, style, button, .headerlink, .place-link, .viewcode-link, .label, .live, .hide > summary"
@@ -40,8 +41,9 @@ class Place:
     def record(self) -> list[Any]:
         pieces = list(dict.fromkeys(piece for piece in self.pieces if piece[1]))
         told = " ".join([self.heading, *self.words, *(text for _, text, _ in pieces)])
-        if untold := sorted(words_of("".join(self.folded)) - words_of(told)):
-            pieces.append(("folded", " ".join(untold), ""))
+        untold = words_of("".join(self.folded)) - words_of(told)
+        if kept := sorted(word for word in untold if not word[0].isdigit()):
+            pieces.append(("folded", " ".join(kept), ""))
         shown = [list(piece if piece[2] else piece[:2]) for piece in pieces]
         return [self.anchor, self.heading, squeezed("".join(self.words)), *shown]
 
@@ -55,14 +57,10 @@ def squeezed(text: str) -> str:
 
 
 def in_letters(formula: str) -> str:
-    r"""A formula as one would type it.
-
-    >>> in_letters(r"\operatorname{softmax}\left(Q K^\top / \sqrt{d_k}\right) V")
-    'softmax(QK^T/sqrt(d_k))V'
-    """
-    text = re.sub(r"\\[()\[\]]|\\(left|right|big|Big|limits|displaystyle)\b|\\[,;!: ]", " ", formula)
-    text = re.sub(r"\\(begin|end)\{\w+\*?\}|\\q?quad\b|&", " ", text)
-    text = text.replace(r"\top", "T").replace(r"\\", "; ")
+    """A formula as one would type it, such as softmax(QK^T/sqrt(d_k))V."""
+    text = formula.replace(r"\\", "; ").replace(r"\top", "T")
+    text = re.sub(r"\\[()\[\],;!: ]|\\(begin|end)\{\w+\*?\}|&", " ", text)
+    text = re.sub(r"\\(left|right|[bB]igg?[lr]?|limits|displaystyle|q?quad)\b", " ", text)
     names = r"\\(?:text|math\w+|operatorname|hat|tilde|bar|vec|boldsymbol)\*?\s*\{([^{}]*)\}"
     text = re.sub(names, r"\1", text)
     for _ in range(3):  # one inside the other
@@ -94,11 +92,13 @@ def read(part: Tag, place: Place, found: list[Place], folded: bool = False) -> N
         elif not isinstance(child, Tag) or child is heading:
             continue
         elif child.css.match(PLACE):
-            found.append(opened(child))
+            inner = opened(child)
+            found.append(inner)
             if child.name == "section" or "sig" in child.get("class", []):
-                read(child, found[-1], found)
+                read(child, inner, found)
+                inner.words.append(" ")
             if child.name == "dt":  # its description comes beside it
-                place = found[-1]
+                place = inner
         elif (piece := special(child)) is None:
             read(child, place, found, folded or child.css.match(FOLDED))
             text.append(" " if child.name in BLOCKS else "")
@@ -155,30 +155,6 @@ def special(part: Tag) -> Piece | None:
     return None
 
 
-def messages(root: Path) -> Iterator[tuple[str, str]]:
-    """Every error message of the package, with gaps, and the address of the name in whose code it stands."""
-    for path in sorted((root / "minattn").rglob("*.py")):
-        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        if "exercises" not in path.parts:
-            yield from messages_in(ast.parse(path.read_text("utf-8")), module)
-
-
-def messages_in(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
-    for child in ast.iter_child_nodes(node):
-        inner = name
-        if isinstance(child, ast.FunctionDef | ast.ClassDef):
-            inner = f"{name}.{child.name}"
-        if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call):
-            for argument in child.exc.args[:1]:
-                text = "".join(
-                    str(part.value)
-                    for part in ast.walk(argument)
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str)
-                )
-                yield name, squeezed(text)
-        yield from messages_in(child, inner)
-
-
 def write_search_text(app: Sphinx) -> None:
     site = Path(app.outdir)
     pages: list[list[Any]] = []
@@ -186,7 +162,8 @@ def write_search_text(app: Sphinx) -> None:
     for docname in sorted(app.env.found_docs):
         soup = BeautifulSoup((site / f"{docname}.html").read_text("utf-8"), "lxml")
         article = soup.select_one("article.bd-article")
-        if article is not None and docname != "book/claims":  # its sentences are found where they are checked
+        # The sentences of the page of claims are found where they are checked.
+        if article is not None and docname != "book/claims":
             places = places_of(article)
             by_name |= {place.anchor.removeprefix("module-"): place for place in places}
             pages.append([docname, places])
@@ -198,6 +175,8 @@ def write_search_text(app: Sphinx) -> None:
     records = [[docname, *(place.record() for place in places)] for docname, places in pages]
     text = json.dumps(records, ensure_ascii=False, separators=(",", ":"))
     (site / TEXT).write_text(f"minattnSearch({text});\n", "utf-8")
+    for name in ("searchtools.js", "language_data.js"):  # of Sphinx's search
+        (site / "_static" / name).unlink(missing_ok=True)
 
 
 def without_sphinx_s_index(app: Sphinx) -> None:
