@@ -268,13 +268,6 @@ function start() {
     event.preventDefault();
     next.focus();
   });
-  // The page that is opened marks the words, as with Sphinx's own search (sphinx_highlight.js).
-  list.addEventListener("click", () => {
-    const words = termsOf(field.value).filter((term) => term.length > 2 || CHINESE.test(term));
-    try {
-      localStorage.setItem("sphinx_highlight_terms", words.join(" "));
-    } catch {} // where nothing may be stored, nothing is marked
-  });
 
   field.value = new URLSearchParams(location.search).get("q") ?? "";
   show();

@@ -81,7 +81,8 @@ def test_every_claim_of_the_page_of_claims_leads_to_one_of_its_chapter(site: Pat
         texts |= {(stem, str(part["id"])): said(part) for part in parts}
     for link in links:
         stem, anchor = re.fullmatch(r"\.\./notebooks/(\w+)\.html#(.+)", link["href"]).groups()
-        assert said(link).replace("`", "") in texts[stem, anchor].replace("`", "")
+        words = re.findall(r"\w+", said(link))
+        assert re.findall(r"\w+", texts[stem, anchor])[: len(words)] == words
     assert len(links) == sum(map(len, ids.values())) > 300
 
 

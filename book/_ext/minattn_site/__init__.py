@@ -57,5 +57,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", folds.offer_folds, priority=600)
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
+    app.connect("html-page-context", search.drop_sphinx_s_marks, priority=900)
     app.connect("build-finished", finish, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

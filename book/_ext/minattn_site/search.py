@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from .messages import messages
 
 TEXT = "_static/search-text.js"
+HIGHLIGHT = "sphinx_highlight.js"  # like the two other files below, of Sphinx's search
 LEFT_OUT = "script, style, button, .headerlink, .place-link, .viewcode-link, .label, .live, .hide > summary"
 # A place begins with each of these: a section, a word of the glossary, a name of the package, a reference.
 PLACE = "section[id], dt[id], div.citation[id]"
@@ -175,13 +176,21 @@ def write_search_text(app: Sphinx) -> None:
     records = [[docname, *(place.record() for place in places)] for docname, places in pages]
     text = json.dumps(records, ensure_ascii=False, separators=(",", ":"))
     (site / TEXT).write_text(f"minattnSearch({text});\n", "utf-8")
-    for name in ("searchtools.js", "language_data.js"):  # of Sphinx's search
+    for name in (HIGHLIGHT, "searchtools.js", "language_data.js"):
         (site / "_static" / name).unlink(missing_ok=True)
 
 
 def without_sphinx_s_index(app: Sphinx) -> None:
     """Sphinx makes no index of its own; the page of the search is then ours to add."""
     app.builder.search = False
+
+
+def drop_sphinx_s_marks(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Leave out the script that marks words on every page: it fails where a drawing has one of them."""
+    scripts = context.get("script_files", [])
+    scripts[:] = [script for script in scripts if HIGHLIGHT not in str(vars(script))]
 
 
 def search_page(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
