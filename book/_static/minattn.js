@@ -191,3 +191,48 @@ function makeChoice(group, number) {
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("div.choice").forEach(makeChoice);
 });
+
+// Places: what a link leads to may stand in a fold, such as a line of closed checks.
+function openTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const closed = [];
+  for (let part = target; part; part = part.parentElement) if (part.matches("details:not([open])")) closed.push(part);
+  for (const fold of closed) fold.open = true;
+  if (closed.length) target.scrollIntoView();
+}
+
+addEventListener("DOMContentLoaded", openTarget);
+addEventListener("hashchange", openTarget);
+
+// Folds: the menu in the header (_ext/minattn_site/folds.py) opens all of a kind, or closes them if all are open. The
+// choices are left alone: a reply is for the one who chose.
+const FOLDS = {
+  code: ".cell:not(.tag_hide-cell) > details.hide, details.checks",
+  answers: ".tag_hide-cell > details.hide, article details:not(.hide, .checks, .choice > *)",
+};
+
+function nameFolds() {
+  for (const [kind, folds] of Object.entries(FOLDS)) {
+    const word = document.querySelector(`.btn-folds-${kind} .btn__text-container`);
+    const there = [...document.querySelectorAll(folds)];
+    word.closest("li").hidden = !there.length;
+    const closed = there.some((fold) => !fold.open);
+    word.textContent = word.textContent.replace(/Open|Close/, closed ? "Open" : "Close");
+  }
+}
+
+function toggleFolds(kind) {
+  const folds = [...document.querySelectorAll(FOLDS[kind])];
+  const open = folds.some((fold) => !fold.open);
+  // What the reader looks at stays where it is.
+  const seen = [...document.querySelectorAll("article :is(h2, h3, p, figure)")]
+    .find((part) => part.checkVisibility() && !part.closest("details") && part.getBoundingClientRect().bottom > 70);
+  const top = seen?.getBoundingClientRect().top;
+  for (const fold of folds) fold.open = open;
+  if (seen) scrollBy({ top: seen.getBoundingClientRect().top - top, behavior: "instant" });
+  nameFolds();
+}
+
+addEventListener("DOMContentLoaded", () => {
+  document.querySelector(".dropdown-folds-buttons .dropdown-toggle")?.addEventListener("click", nameFolds);
+});

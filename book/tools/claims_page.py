@@ -10,10 +10,12 @@ minattn.claims.claim leaves it; minattn.claims.checks leaves {"minattn": {"check
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 
-from book.tools.contents import notebooks_in_order
+from book.tools.contents import notebooks_in_order, number_of, numbered
 from book.tools.pages import text, write_page
 from minattn import claims as measured
 
@@ -27,6 +29,19 @@ def claims_of(notebook: dict) -> list[dict]:
         for output in cell.get("outputs", []):
             ours = output.get("metadata", {}).get("minattn", {})
             found += ours.get("checks", [ours] if "claim" in ours else [])
+    return found
+
+
+def anchors(claims: list[dict]) -> list[str]:
+    """An address for each claim of a page: made of its sentence, so that another claim changes none."""
+    slugs = [
+        "claim-" + re.sub(r"[^a-z0-9]+", "-", claim["claim"].lower()).strip("-") for claim in claims
+    ]
+    seen: Counter[str] = Counter()
+    found = []
+    for slug in slugs:
+        seen[slug] += 1
+        found.append(slug if seen[slug] == 1 else f"{slug}-{seen[slug]}")
     return found
 
 
@@ -47,7 +62,8 @@ def figure(value: float | bool | None) -> str:
     return measured.figure(value)
 
 
-def row(claim: dict) -> str:
+def row(claim: dict, address: str) -> str:
+    """A line of the table; its sentence leads to the box, or the line of checks, in the chapter."""
     spread = claim.get("spread") or []
     if spread:
         low, high = figure(min(spread)), figure(max(spread))
@@ -57,7 +73,8 @@ def row(claim: dict) -> str:
     value, of = figure(claim.get("value")), claim.get("of", measured.THIS_RUN)
     if of != measured.THIS_RUN:
         value += f" ({of})"
-    cells = [claim["claim"], claim["bar"], value, spread_text]
+    sentence = f'<a href="{address}">{claim["claim"]}</a>'
+    cells = [sentence, claim["bar"], value, spread_text]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -67,11 +84,15 @@ def render(root: Path) -> str:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         claims = claims_of(notebook)
         if claims:
-            link = f"[{title_of(notebook)}](../notebooks/{path.name})"
-            table = ["| claim | bar | measured | spread |", "|---|---|---|---|", *map(row, claims)]
-            chapters.append(
-                f"## {title_of(notebook)}\n\nChecked in {link}.\n\n" + "\n".join(table) + "\n"
-            )
+            link = f"[chapter {number_of(path.stem)}](../notebooks/{path.name})"
+            page = f"../notebooks/{path.stem}.html"
+            rows = [
+                row(claim, f"{page}#{anchor}")
+                for claim, anchor in zip(claims, anchors(claims), strict=True)
+            ]
+            table = ["| claim | bar | measured | spread |", "|---|---|---|---|", *rows]
+            heading = f"## {numbered(path.stem, title_of(notebook))}"
+            chapters.append(f"{heading}\n\nChecked in {link}.\n\n" + "\n".join(table) + "\n")
     return text("claims").format(chapters="\n".join(chapters))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,34 @@ class Chapter:
 
     @property
     def number(self) -> int:
-        return int(self.stem.partition("_")[0])
+        found = number_of(self.stem)
+        assert found is not None, f"a chapter is called NN_name, got {self.stem!r}"
+        return found
+
+    @property
+    def heading(self) -> str:
+        return numbered(self.stem, self.title)
+
+
+def number_of(name: str) -> int | None:
+    """The number in the name of a chapter, such as notebooks/05_multi_head; None for another page."""
+    found = re.fullmatch(r"(?:notebooks/)?(\d+)_\w+", name)
+    return int(found[1]) if found else None
+
+
+def numbered(name: str, title: str) -> str:
+    """The title of a page as readers see it everywhere: a chapter's with its number."""
+    number = number_of(name)
+    return title if number is None else f"{number}. {title}"
+
+
+def number_title(notebook: dict, name: str) -> None:
+    """Put the number of a chapter into the title cell of a copy: the notebook itself has none."""
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown" and text.startswith("# "):
+            cell["source"] = f"# {numbered(name, text[2:])}".splitlines(keepends=True)
+            return
 
 
 def contents(root: Path) -> dict:

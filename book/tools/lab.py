@@ -2,8 +2,9 @@
 
     python -m book.tools.lab
 
-A copy starts without outputs, and with what only the book shows made plain: citations are written
-out, boxes are quotations, captions stand below their figures, code that the book folds is folded.
+A copy starts without outputs, and with what only the book shows made plain: its title has the number
+of the chapter, citations are written out, boxes are quotations, captions stand below their figures, code
+that the book folds is folded.
 
 my/.origin.json remembers, for each copy, what its cells said when it was made. A copy whose cells
 still say that is unedited (having run it changes nothing) and is refreshed when the chapter changes.
@@ -25,6 +26,7 @@ from pathlib import Path
 from pybtex.database import parse_file
 
 from book.tools.alone import alone
+from book.tools.contents import number_title
 from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +49,9 @@ def words_of_file(path: Path) -> str | None:
         return None
 
 
-def emptied(notebook: dict) -> dict:
+def emptied(notebook: dict, name: str) -> dict:
     """The chapter as a reader starts it: nothing has been run, and nothing is left to Sphinx."""
+    number_title(notebook, name)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
@@ -107,7 +110,7 @@ def names(stem: str) -> Iterator[str]:
 
 def lay_out(chapter: Path, mine: Path, origin: dict[str, str]) -> str | None:
     """Give the reader today's chapter if no copy holds it; return what was done, in words."""
-    notebook = emptied(json.loads(chapter.read_text(encoding="utf-8")))
+    notebook = emptied(json.loads(chapter.read_text(encoding="utf-8")), chapter.stem)
     today = words(notebook)
     for name in names(chapter.stem):
         copy = mine / name

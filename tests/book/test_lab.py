@@ -88,6 +88,14 @@ def test_a_copy_shows_captions_and_folds_what_the_book_folds(desk):
     assert desk.said("01_x.ipynb") == ["plot()", "**Figure.** Look here."]
 
 
+def test_a_copy_says_the_number_of_its_chapter(desk):
+    title = cell("# X and more\n\nAs in chapter 0.", "markdown")
+    chapter = notebook("1") | {"cells": [title, cell("# no title"), cell("# X", "markdown")]}
+    (desk.root / "notebooks/01_x.ipynb").write_text(json.dumps(chapter))
+    desk.open()
+    assert desk.said("01_x.ipynb") == ["# 1. X and more\n\nAs in chapter 0.", "# no title", "# X"]
+
+
 def test_a_copy_starts_unrun(desk):
     desk.publish("1")
     desk.open()

@@ -6,6 +6,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
+from book.tools.contents import number_of
 from minattn.claims import results
 
 ROOT = Path(__file__).parents[2]
@@ -38,8 +39,9 @@ def in_the_chapter(minutes, deeper=None):
 
 def entry_of(stem, page):
     """What the list says of a chapter: its time, and what one can do afterwards."""
-    found = re.search(rf"{stem}\.ipynb\)\*\*, (.*)\n.*\n {{3,4}}(.*)\n", page)
-    assert found, f"book/index.md needs an entry of three lines for {stem}"
+    link = rf"{number_of(stem)}\. \*\*\[[^]]+\]\(\.\./notebooks/{stem}\.ipynb\)\*\*"
+    found = re.search(rf"^{link}, (.*)\n.*\n {{3,4}}(.*)\n", page, re.MULTILINE)
+    assert found, f"book/index.md needs an entry of three lines for {stem}, under its number"
     return found.groups()
 
 

@@ -152,9 +152,23 @@ def test_the_claims_page_gathers_claims_in_reading_order(tmp_path):
     assert claims_page.main([], tmp_path) == 0
     assert claims_page.main(["--check"], tmp_path) == 0
     page = (tmp_path / "book/claims.md").read_text()
-    assert "| a \\| b | >= 0.95 | 0.988 | 0.97 to 0.99, 3 runs |" in page
-    assert "| it stops | == 0 |  |  |\n| c | <= 1 | 0.5 (worst of five seeds) |" in page
-    assert page.index("## Second") < page.index("## First")
+    a = '<a href="../notebooks/01_a.html#claim-a-b">a \\| b</a>'
+    stops, c = (
+        f'<a href="../notebooks/02_b.html#claim-{slug}">{text}</a>'
+        for slug, text in (("it-stops", "it stops"), ("c", "c"))
+    )
+    assert f"| {a} | >= 0.95 | 0.988 | 0.97 to 0.99, 3 runs |" in page
+    assert f"| {stops} | == 0 |  |  |\n| {c} | <= 1 | 0.5 (worst of five seeds) |" in page
+    assert page.index("## 2. Second") < page.index("## 1. First")
+
+
+def test_a_claim_keeps_its_address_when_another_comes_before_it():
+    later = [{"claim": "at most 5 % fail, by `attend`"}, {"claim": "the loss"}]
+    earlier = [{"claim": "another"}, {"claim": "at most 5"}]
+    wanted = ["claim-at-most-5-fail-by-attend", "claim-the-loss"]
+    assert claims_page.anchors(later) == wanted
+    assert claims_page.anchors(earlier + later)[2:] == wanted
+    assert claims_page.anchors(later + later[1:])[1:] == ["claim-the-loss", "claim-the-loss-2"]
 
 
 def test_the_models_page_shows_the_median_and_range_of_every_model(tmp_path):

@@ -9,11 +9,23 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
+from docutils.utils import new_document
 from PIL import Image
 from sphinx.errors import ExtensionError
 
-from book._ext.minattn_site import claims, colab, images, mathjax, reading_map, styles
-from book.tools.contents import Chapter, chapters_in_order
+from book._ext.minattn_site import (
+    claims,
+    colab,
+    folds,
+    images,
+    mathjax,
+    numbers,
+    places,
+    reading_map,
+    styles,
+)
+from book.tools.contents import Chapter, chapters_in_order, number_of, numbered
 from minattn.claims import checks, claim
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +154,7 @@ def test_an_address_that_is_no_repository_is_refused(wrong):
 def test_colab_gets_a_copy_that_fetches_the_book_first():
     source = ROOT / f"{CHAPTER}.ipynb"
     before = source.read_bytes()
-    copy = colab.colab_copy(json.loads(before), f"{REPOSITORY}.git/")
+    copy = colab.colab_copy(json.loads(before), CHAPTER, f"{REPOSITORY}.git/")
     first, *others = copy["cells"]
     lines = "".join(first["source"]).splitlines()
     assert lines[1:] == [
@@ -154,13 +166,14 @@ def test_colab_gets_a_copy_that_fetches_the_book_first():
     text = "".join("".join(cell["source"]) for cell in others if cell["cell_type"] == "markdown")
     assert f"]({REPOSITORY}/blob/HEAD/notebooks/01_context_vector.ipynb)" in text
     assert "](../" not in text
+    assert text.startswith("# 2. Soft attention\n")
     assert source.read_bytes() == before, "the notebook itself stays as it is"
 
 
 @pytest.mark.parametrize("chapter", chapters_in_order(ROOT))
 def test_a_download_reads_well_and_leads_nowhere_else(chapter):
     copy = colab.download_copy(
-        json.loads((ROOT / f"notebooks/{chapter}.ipynb").read_text("utf-8")), ""
+        json.loads((ROOT / f"notebooks/{chapter}.ipynb").read_text("utf-8")), chapter, ""
     )
     nbformat.validate(nbformat.from_dict(copy))
     assert 'pip install ".[book]"' in "".join(copy["cells"][0]["source"])
@@ -176,7 +189,7 @@ def test_a_download_reads_well_and_leads_nowhere_else(chapter):
 def test_a_download_keeps_the_words_of_a_link_to_a_page_of_the_book():
     source = "See [the [CLS] of `BERT`](../book/glossary.md#cls), [chapter 2](02_soft_attention.ipynb#a)."
     cells = [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": source}]
-    copy = colab.download_copy({"cells": cells, "metadata": {}}, REPOSITORY)
+    copy = colab.download_copy({"cells": cells, "metadata": {}}, "glossary", REPOSITORY)
     first, second = ("".join(cell["source"]) for cell in copy["cells"])
     assert f'pip install "minattn[book] @ git+{REPOSITORY}"' in first
     assert second == "See the [CLS] of `BERT`, [chapter 2](02_soft_attention.ipynb#a)."
@@ -197,8 +210,41 @@ def test_a_build_writes_what_is_downloaded_and_with_a_repository_what_colab_open
     assert files == {f"_sources/{CHAPTER}.ipynb"} | (
         {"colab/02_soft_attention.ipynb"} if repository else set()
     )
-    first = json.loads((tmp_path / f"_sources/{CHAPTER}.ipynb").read_text("utf-8"))["cells"][0]
-    assert "This is a copy" in "".join(first["source"])
+    cells = json.loads((tmp_path / f"_sources/{CHAPTER}.ipynb").read_text("utf-8"))["cells"]
+    assert "This is a copy" in "".join(cells[0]["source"])
+    assert "".join(cells[1]["source"]).startswith("# 2. Soft attention\n")
+
+
+# numbers.py ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("notebooks/00_ten_minute_check", 0),
+        ("05_multi_head", 5),
+        ("notebooks/23_many_machines", 23),
+        ("book/glossary", None),
+        ("book/05_multi_head", None),
+        ("2014", None),
+    ],
+)
+def test_the_number_of_a_chapter_comes_from_its_name(name, number):
+    assert number_of(name) == number
+    assert numbered(name, "Title") == ("Title" if number is None else f"{number}. Title")
+
+
+@pytest.mark.parametrize("name", ["notebooks/05_multi_head", "book/glossary"])
+def test_a_title_gets_its_number_and_keeps_its_anchor(name):
+    document = new_document("page")
+    section = nodes.section("", nodes.title("", "Attention"), ids=["attention"])
+    section += nodes.section("", nodes.title("", "Inside"))
+    document += section
+    document.settings.env = SimpleNamespace(docname=name)
+    numbers.NumberTitle(document).apply()
+    titles = [title.astext() for title in document.findall(nodes.title)]
+    assert titles == [numbered(name, "Attention"), "Inside"]
+    assert section["ids"] == ["attention"]
 
 
 # claims.py ----------------------------------------------------------------------------------------
@@ -233,6 +279,66 @@ def test_a_page_shows_the_value_of_every_claim_inside_of_checks_and_outside(page
     assert [bar.get_text() for bar in bars] == words * 2
     assert context["body"].count("a &lt; b&#x27;s <span") == 4
     assert context["body"].endswith("<p>after</p>")
+
+
+def test_every_claim_can_be_linked_to_those_that_show_no_value_too(page_with_claims):
+    app, body = page_with_claims
+    context = {"body": body}
+    claims.show_measured_values(app, "chapter", "page.html", context, None)
+    soup = BeautifulSoup(context["body"], "html.parser")
+    linked = soup.select(".claim[id], .checks li[id]")
+    slugs = ["claim-a-b-s", "claim-it-is-true"]
+    assert [part["id"] for part in linked] == [
+        *slugs,
+        "claim-a-b-s-2",
+        "claim-a-b-s-3",
+        "claim-it-is-true-2",
+        "claim-a-b-s-4",
+    ]
+    assert [part.select_one("a.place-link")["href"] for part in linked] == [
+        f"#{part['id']}" for part in linked
+    ]
+    assert [part.name for part in linked] == ["div"] * 3 + ["li"] * 3
+    assert len(soup.select(".claim-mark")) == 3
+
+
+# places.py ----------------------------------------------------------------------------------------
+
+
+def linked_formulas(*bodies):
+    context = {
+        "body": "".join(f'<div class="math notranslate nohighlight"{b}</div>' for b in bodies)
+    }
+    places.link_formulas(None, "page", "page.html", context, None)
+    return BeautifulSoup(context["body"], "html.parser").select("div.math")
+
+
+def test_a_formula_keeps_its_address_when_another_comes_before_it():
+    (alone,) = linked_formulas("> \\[x = y\\] ")
+    another, same, again = linked_formulas(">\\[x + y\\]", ">\\[x\n= y\\]", ">\\[x=y\\]")
+    assert alone["id"].startswith("formula-")
+    assert same["id"] == alone["id"] != another["id"]
+    assert again["id"] == f"{alone['id']}-2"
+    assert alone.select_one("a.place-link")["href"] == f"#{alone['id']}"
+    assert "\\[x = y\\]" in alone.get_text()
+
+
+def test_a_formula_with_a_label_keeps_it():
+    (labelled,) = linked_formulas(' id="equation-x">\\[x\\]')
+    assert labelled["id"] == "equation-x"
+    assert labelled.select_one("a.place-link")["href"] == "#equation-x"
+
+
+# folds.py -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("body", "menus"), [("<details class='hide'>", 1), ("<p>", 0)])
+def test_only_a_page_with_folds_offers_to_open_them(body, menus):
+    context = {"body": body, "header_buttons": []}
+    folds.offer_folds(None, "page", "page.html", context, None)
+    assert len(context["header_buttons"]) == menus
+    for menu in context["header_buttons"]:
+        assert [button["text"] for button in menu["buttons"]] == list(folds.WORDS.values())
 
 
 def test_a_page_that_lacks_a_claim_is_refused_and_other_pages_are_left_alone(page_with_claims):

@@ -232,8 +232,6 @@ def test_the_search_finds_alignment(browser: Browser, address: str) -> None:
     page = watch(context, faults, address)
     page.goto(f"{address}/search.html?q=alignment")
     page.locator("#search-results li a").first.wait_for(timeout=5000)
-    # The search reads every page it found for an excerpt; leaving before that breaks those requests off.
-    page.wait_for_load_state("networkidle")
     page.locator("#search-results li a").first.click()
     page.wait_for_load_state("networkidle")
     assert "alignment" in page.locator("article").inner_text().lower()

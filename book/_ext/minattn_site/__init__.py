@@ -4,7 +4,23 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, editions, images, landing, mathjax, reading_map, styles, ways
+from . import (
+    api,
+    body,
+    claims,
+    colab,
+    editions,
+    folds,
+    images,
+    landing,
+    mathjax,
+    numbers,
+    places,
+    reading_map,
+    search,
+    styles,
+    ways,
+)
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -13,6 +29,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         mathjax.copy_mathjax(app)
         landing.write_redirect(app)
+        search.write_search_text(app)
         styles.lighten_styles(app)
         colab.write_copies(app)
 
@@ -26,19 +43,25 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_directive("came-for", ways.CameFor)
     app.add_directive("gallery", ways.Gallery)
     app.add_role("minutes", ways.minutes_role)
+    app.add_transform(numbers.NumberTitle)
     app.connect("autodoc-skip-member", api.skip_noise)
     # Before napoleon, which comes at 500.
     app.connect("autodoc-process-docstring", api.keep_colons, priority=400)
+    app.connect("builder-inited", search.without_sphinx_s_index)
+    app.connect("html-collect-pages", search.search_page)
     app.connect("env-get-outdated", landing.always_finish)
     app.connect("html-page-context", images.settle_images)
     app.connect("html-page-context", claims.show_measured_values)
+    app.connect("html-page-context", places.link_formulas)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
     app.connect("html-page-context", mathjax.settle_formulas)
     # The theme adds its buttons at 501.
     app.connect("html-page-context", colab.name_buttons, priority=600)
+    app.connect("html-page-context", folds.offer_folds, priority=600)
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
+    app.connect("html-page-context", search.drop_sphinx_s_marks, priority=900)
     app.connect("build-finished", finish, priority=400)
     # Once all files are there and as they stay; other extensions write some at 500.
     app.connect("build-finished", editions.write_versions, priority=900)

@@ -7,6 +7,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from book.tools.contents import chapters_in_order
 from book.tools.layers import modules_by_page
 
 
@@ -17,8 +18,18 @@ class ApiModules(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         lines: list[str] = []
-        for module in modules_by_page(Path(self.env.app.srcdir))[self.arguments[0]]:
-            lines += [f"## `{module}`", "", "```{eval-rst}"]
+        root = Path(self.env.app.srcdir)
+        chapters = {
+            f"minattn.{module}": chapter
+            for chapter in chapters_in_order(root).values()
+            for module in chapter.modules
+        }
+        for module in modules_by_page(root)[self.arguments[0]]:
+            lines += [f"## `{module}`", ""]
+            if chapter := chapters.get(module):
+                address = f"../notebooks/{chapter.stem}.ipynb"
+                lines += [f"Chapter [{chapter.heading}]({address})", ""]
+            lines += ["```{eval-rst}"]
             lines += [f".. automodule:: {module}", "   :members:", "```", ""]
         source = StringList(lines, self.get_source_info()[0])
         holder = nodes.Element()

@@ -48,13 +48,13 @@ def colab_address(repository: str, pagename: str) -> str | None:
     return f"{COLAB}/{path}/blob/{PAGES_BRANCH}/colab/{name}.ipynb" if path else None
 
 
-def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
+def colab_copy(notebook: dict[str, Any], name: str, repository: str) -> dict[str, Any]:
     """A chapter for Colab: as `make lab` gives it, with a first cell that fetches what it needs."""
     from book.tools import lab
 
     address = f"https://github.com/{repository_path(repository)}"
     inside = f"{address}/blob/HEAD/notebooks/"  # nothing lies beside a notebook in Colab
-    copy = lab.emptied(notebook)
+    copy = lab.emptied(notebook, name)
     for cell in copy["cells"]:
         if cell["cell_type"] == "markdown":
             text = RELATIVE_LINK.sub(lambda m: urljoin(inside, m[1]), "".join(cell["source"]))
@@ -65,7 +65,7 @@ def colab_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
     return copy
 
 
-def download_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
+def download_copy(notebook: dict[str, Any], name: str, repository: str) -> dict[str, Any]:
     """A chapter to take along: as `make lab` gives it, with a first cell that says what it needs."""
     from book.tools import lab
 
@@ -75,7 +75,7 @@ def download_copy(notebook: dict[str, Any], repository: str) -> dict[str, Any]:
         if path
         else '`pip install ".[book]"`, run in the folder of the book\'s source.'
     )
-    copy = lab.emptied(notebook)
+    copy = lab.emptied(notebook, name)
     for cell in copy["cells"]:
         if cell["cell_type"] == "markdown":
             text = PAGE_LINK.sub(r"\1", "".join(cell["source"]))
@@ -93,11 +93,11 @@ def write_copies(app: Sphinx) -> None:
         if not source.exists():
             continue
         text = source.read_text("utf-8")
-        write_notebook(
-            out / "_sources" / f"{docname}.ipynb", download_copy(json.loads(text), repository)
-        )
+        taken = download_copy(json.loads(text), docname, repository)
+        write_notebook(out / "_sources" / f"{docname}.ipynb", taken)
         if repository:
-            write_notebook(out / "colab" / source.name, colab_copy(json.loads(text), repository))
+            opened = colab_copy(json.loads(text), docname, repository)
+            write_notebook(out / "colab" / source.name, opened)
 
 
 def write_notebook(path: Path, notebook: dict[str, Any]) -> None:
