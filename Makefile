@@ -41,11 +41,12 @@ lab: env ## Open your own copies of the chapters in JupyterLab (ARGS=--no-browse
 	@.venv/bin/jupyter lab --log-level=WARN --FileContentsManager.preferred_dir=my \
 		--LabApp.default_url=/lab/tree/my $(ARGS)
 
-notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather the claims
+notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather claims, defaults and open questions
 	@$(TOOL).notebooks $(if $(ALL),--all)
 	@$(TOOL).claims_page
 	@$(TOOL).models_page
 	@$(TOOL).benchmarks_page
+	@$(TOOL).gathered_pages
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@set -e; for script in $$(grep -l __main__ book/experiments/$(or $(ONLY),[a-z]*).py); do \
@@ -101,6 +102,7 @@ lint: env ## Style, types, import order; nothing stale of what is made by runnin
 	@$(TOOL).claims_page --check
 	@$(TOOL).models_page --check
 	@$(TOOL).benchmarks_page --check
+	@$(TOOL).gathered_pages --check
 
 unit: env ## Unit tests and docstring examples, most of them with shapes checked at run time
 	@$(UNIT) $(SHAPES) -m "not plain" minattn tests/package
