@@ -84,7 +84,8 @@ test: env ## Prove everything; what was proved here and has not changed is skipp
 	@$(PROVED) exercises minattn tests/conftest.py tests/exercises book/chapters -- $(UNIT) tests/exercises
 	@$(PROVED) experiments minattn book/experiments tests/conftest.py tests/book/test_experiments.py -minattn/exercises -- \
 		$(UNIT) tests/book/test_experiments.py
-	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
+	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml _config.yml README.md \
+		CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE -- \
 		$(UNIT) tests/book --ignore=tests/book/test_experiments.py
 	@$(NARROW) $(PROVED) --each nbval $(wildcard notebooks/*.ipynb) -- $(NBVAL)
 	@$(MAKE) --no-print-directory book

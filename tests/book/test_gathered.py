@@ -22,11 +22,11 @@ minattn:
 
 # {title}
 
+## What it is: *not* magic
+
 ```python
 # no heading, but a comment
 ```
-
-## What it is: *not* magic
 
 :::{{admonition}} By default
 :class: by-default
