@@ -124,8 +124,8 @@ else
 	@echo "The page tests were left out: no chromium here (apt-get install chromium)."
 endif
 
-pdf: book ## Print the whole book into _build/minattn.pdf (needs Chromium)
-	@$(TOOL).pdf
+pdf: book ## Print the whole book into _build/minattn.pdf (SOLUTIONS=0: without solutions; needs Chromium)
+	@$(TOOL).pdf $(SOLUTIONS)
 
 zip: book ## Pack the book into _build/minattn-book.zip, to be read without a network
 	@$(TOOL).zip_book

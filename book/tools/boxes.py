@@ -30,7 +30,7 @@ class Box:
 def link(chapter: Chapter, section: str = "") -> str:
     """A link to a section of a chapter, from a page of the folder book/: number and title."""
     place = f"#{section}" if section else ""
-    return f"[{chapter.number} {chapter.title}](../notebooks/{chapter.stem}.ipynb{place})"
+    return f"[{chapter.number}. {chapter.title}](../notebooks/{chapter.stem}.ipynb{place})"
 
 
 def lines_in_sections(markdown: str) -> Iterator[tuple[str, str]]:

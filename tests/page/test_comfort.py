@@ -182,6 +182,8 @@ def test_the_same_book_gives_the_same_archive(site: Path, tmp_path: Path) -> Non
 
 def test_the_unpacked_archive_is_a_whole_book(site: Path, tmp_path: Path, browser: Browser) -> None:
     zip_book.pack(site, tmp_path / "book.zip")
+    unpacked = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    assert zip_book.too_large((tmp_path / "book.zip").stat().st_size, unpacked) == []
     with zipfile.ZipFile(tmp_path / "book.zip") as packed:
         packed.extractall(tmp_path)
     root = (tmp_path / zip_book.FOLDER).as_uri()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import api, body, claims, colab, images, landing, mathjax, reading_map, styles
+from . import api, body, claims, colab, images, landing, mathjax, publishing, reading_map, styles
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -15,6 +15,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         landing.write_redirect(app)
         styles.lighten_styles(app)
         colab.write_colab_copies(app)
+        publishing.write_missing_page(app)
+        publishing.write_marks(app)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -29,6 +31,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("env-get-outdated", landing.always_finish)
     app.connect("html-page-context", images.settle_images)
     app.connect("html-page-context", claims.show_measured_values)
+    app.connect("html-page-context", publishing.describe)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
     app.connect("html-page-context", mathjax.settle_formulas)
