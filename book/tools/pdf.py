@@ -191,7 +191,9 @@ def entry(kind: str, anchor: str, name: str) -> str:
 
 
 TOLD = "Hints, answers and solutions, folded in the pages of the book, are printed open."
-NOT_TOLD = "Hints are printed open. Solutions, and the answers to choices, are in the pages of the book."
+NOT_TOLD = (
+    "Hints are printed open. Solutions, and the answers to choices, are in the pages of the book."
+)
 PAGE = """<!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light" data-content_root="html/">
 <head>
