@@ -51,11 +51,12 @@ serve: book ## Show the book at a local address, until Ctrl-C
 lab: env ## Open your own copies of the chapters in JupyterLab (ARGS=--no-browser)
 	@$(TOOL).open_lab $(ARGS)
 
-notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather the claims
+notebooks: env ## Execute the chapters that changed (ALL=1: all), then gather claims, defaults and open questions
 	@$(TOOL).notebooks $(if $(call flag,ALL),--all)
 	@$(TOOL).claims_page
 	@$(TOOL).models_page
 	@$(TOOL).benchmarks_page
+	@$(TOOL).gathered_pages
 
 experiments: env ## Run the measurements that take longer (ONLY=name: one)
 	@$(TOOL).experiments $(if $(ONLY),"$$ONLY")
@@ -84,7 +85,8 @@ test: env ## Prove everything; what was proved here and has not changed is skipp
 	@$(PROVED) exercises minattn tests/conftest.py tests/exercises book/chapters -- $(UNIT) tests/exercises
 	@$(PROVED) experiments minattn book/experiments tests/conftest.py tests/book/test_experiments.py -minattn/exercises -- \
 		$(UNIT) tests/book/test_experiments.py
-	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml README.md CONTRIBUTING.md -- \
+	@$(PROVED) book minattn book benchmarks tests/conftest.py tests/book notebooks _toc.yml _config.yml README.md \
+		CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE -- \
 		$(UNIT) tests/book --ignore=tests/book/test_experiments.py
 	@$(NARROW) $(PROVED) --each nbval $(wildcard notebooks/*.ipynb) -- $(NBVAL)
 	@$(SUBMAKE) book
@@ -102,6 +104,7 @@ lint: env ## Style, types, import order; nothing stale of what is made by runnin
 	@$(TOOL).claims_page --check
 	@$(TOOL).models_page --check
 	@$(TOOL).benchmarks_page --check
+	@$(TOOL).gathered_pages --check
 
 unit: env ## Unit tests and docstring examples, most of them with shapes checked at run time
 	@$(UNIT) $(SHAPES) -m "not plain" minattn tests/package
@@ -122,8 +125,8 @@ else
 	@echo "The page tests were left out: no chromium here (apt-get install chromium)."
 endif
 
-pdf: book ## Print the whole book into _build/minattn.pdf (needs Chromium)
-	@$(TOOL).pdf
+pdf: book ## Print the whole book into _build/minattn.pdf (SOLUTIONS=0: without solutions; needs Chromium)
+	@$(TOOL).pdf $(SOLUTIONS)
 
 zip: book ## Pack the book into _build/minattn-book.zip, to be read without a network
 	@$(TOOL).zip_book

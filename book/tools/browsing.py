@@ -63,7 +63,7 @@ def pages(site: Path = SITE) -> list[str]:
     )
     return sorted(
         str(path.relative_to(site))
-        for path in set(found) - set(source[:-1]) - {site / "index.html"}
+        for path in set(found) - set(source[:-1]) - {site / "index.html", site / "404.html"}
     )
 
 

@@ -1,10 +1,12 @@
 """Print the built book as one PDF, _build/minattn.pdf, with Chromium.
 
-    python -m book.tools.pdf
+    python -m book.tools.pdf        with solutions
+    python -m book.tools.pdf 0      without: _build/minattn-without-solutions.pdf, for a class
 
 The articles of all built pages are joined into one page, _build/book.html, in the order of _toc.yml.
 Links between chapters become links inside that page, and so inside the PDF. What a reader of the
-pages may unfold is printed open, solutions too: nobody can unfold paper. The book is printed twice:
+pages may unfold is printed open, for nobody can unfold paper. Without solutions, the hints are still there,
+and the questions in the text with what there is to choose from, but without the replies. The book is printed twice:
 once to learn on which page each heading falls, and once with these numbers in the contents.
 """
 
@@ -31,6 +33,8 @@ from book.tools.contents import contents
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
 LEFT_OUT = "script, .headerlink, .place-link, .viewcode-link, .copybtn, .live, a.start"
+SOLUTIONS = "div.cell.tag_hide-cell"
+CHOICES = "div.choice > details"
 # A4 less its margins, in CSS pixels: 210 mm - 2 x 18 mm.
 PRINTED_WIDTH = 657
 
@@ -111,6 +115,17 @@ def prepare(article: Tag, chapter: Chapter, known: dict[str, Chapter]) -> None:
                 link.unwrap()
 
 
+def leave_solutions_out(article: Tag) -> None:
+    """Take away what answers an exercise, or says which choice is right and why."""
+    for part in article.select(SOLUTIONS):
+        part.decompose()
+    for fold in article.select(CHOICES):
+        fold.attrs.pop("class", None)
+        for part in list(fold.contents):
+            if getattr(part, "name", None) != "summary":
+                part.extract()
+
+
 def from_root(address: str, chapter: Chapter) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(chapter.name), address))
 
@@ -125,7 +140,7 @@ def inside_link(address: str, chapter: Chapter, known: dict[str, Chapter]) -> st
     return f"#{unquote(target)}--{anchor}" if target else f"#{anchor}"
 
 
-def join(site: Path, toc: dict, title: str, holder: str) -> str:
+def join(site: Path, toc: dict, title: str, holder: str, solutions: bool = True) -> str:
     """The whole book as one page, to lie beside the folder of the built pages."""
     book = chapters(toc)
     known = {f"{chapter.name}.html": chapter for chapter in book}
@@ -141,6 +156,8 @@ def join(site: Path, toc: dict, title: str, holder: str) -> str:
         article = soup.select_one("article.bd-article")
         if article is None:
             raise ValueError(f"a page of the book has an article, got none in {chapter.name}.html")
+        if not solutions:
+            leave_solutions_out(article)
         prepare(article, chapter, known)
         name = article.h1.get_text().strip() if article.h1 else chapter.name
         if chapter.part:
@@ -161,6 +178,7 @@ def join(site: Path, toc: dict, title: str, holder: str) -> str:
     return PAGE.format(
         title=escape(title),
         holder=escape(holder),
+        told=TOLD if solutions else NOT_TOLD,
         head="\n".join(dict.fromkeys(head)),
         style=STYLE + "\n".join(rules),
         contents="\n".join(contents),
@@ -173,6 +191,10 @@ def entry(kind: str, anchor: str, name: str) -> str:
     return f'<li class="{kind}"><a href="#{anchor}">{text}</a></li>'
 
 
+TOLD = "Hints, answers and solutions, folded in the pages of the book, are printed open."
+NOT_TOLD = (
+    "Hints are printed open. Solutions, and the answers to choices, are in the pages of the book."
+)
 PAGE = """<!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light" data-content_root="html/">
 <head>
@@ -186,7 +208,7 @@ PAGE = """<!DOCTYPE html>
 <h1>{title}</h1>
 <p>Attention, built and measured</p>
 <p class="small">{holder}<br>Words under CC BY 4.0, code under the MIT licence.<br>
-Hints, answers and solutions, folded in the pages of the book, are printed open.</p>
+{told}</p>
 </div>
 <nav class="bd-article whole-contents"><h1>Contents</h1><ol>
 {contents}
@@ -236,7 +258,12 @@ def print_book(page: Page) -> bytes:
     return once()
 
 
-def main(root: Path = ROOT) -> int:
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    with_solutions = arguments[0] if arguments else "1"
+    if with_solutions not in ("0", "1"):
+        print(f"minattn: SOLUTIONS is 0 or 1, got {with_solutions!r}", file=sys.stderr)
+        return 2
+    solutions = with_solutions == "1"
     if not CHROMIUM:
         print(f"minattn: {MISSING}; the PDF is printed with it", file=sys.stderr)
         return 1
@@ -249,17 +276,19 @@ def print_into(out: Path, root: Path) -> int:
     holder = f"© {config['copyright']} {config['author']}"
     print("Printing the book: about a minute.", flush=True)
     source = out / "book.html"
-    source.write_text(join(out / "html", contents(root), config["title"], holder), "utf-8")
+    whole = join(out / "html", contents(root), config["title"], holder, solutions)
+    source.write_text(whole, "utf-8")
     with chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(300_000)
         lay_out(page, source)
         pdf = print_book(page)
-    (out / "minattn.pdf").write_bytes(pdf)
+    target = out / ("minattn.pdf" if solutions else "minattn-without-solutions.pdf")
+    target.write_bytes(pdf)
     count = len(PdfReader(io.BytesIO(pdf)).pages)
-    print(f"The PDF is at {(out / 'minattn.pdf').as_uri()} ({count} pages)")
+    print(f"The PDF is at {target.as_uri()} ({count} pages)")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -19,6 +19,8 @@ from book.tools.alone import alone
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "minattn-book"
 LEFT_OUT = {".buildinfo", "objects.inv"}  # for Sphinx, not for readers
+FOR_SERVERS = {".nojekyll", "404.html", "sitemap.xml"}
+MOST_PACKED, MOST_UNPACKED = 25e6, 60e6  # bytes: what one sends to a friend, and keeps on a phone
 
 
 def pack(site: Path, archive: Path) -> int:
@@ -26,7 +28,7 @@ def pack(site: Path, archive: Path) -> int:
     files = sorted(
         (path.relative_to(site).as_posix(), path)
         for path in site.rglob("*")
-        if path.is_file() and path.name not in LEFT_OUT
+        if path.is_file() and path.name not in LEFT_OUT | FOR_SERVERS
     )
     built = time.gmtime((site / "index.html").stat().st_mtime)[:6]  # the build writes it last
     with zipfile.ZipFile(archive, "w") as packed:
@@ -38,14 +40,33 @@ def pack(site: Path, archive: Path) -> int:
     return len(files)
 
 
+def too_large(packed: float, unpacked: float) -> list[str]:
+    """The bars that are missed, each in a sentence."""
+    sizes = (
+        ("the archive", packed, MOST_PACKED),
+        ("the book unpacked", unpacked, MOST_UNPACKED),
+    )
+    return [
+        f"{what} may have {most / 1e6:.0f} MB, got {size / 1e6:.1f}"
+        for what, size, most in sizes
+        if size > most
+    ]
+
+
 def main(root: Path = ROOT) -> int:
-    archive = root / "_build" / "minattn-book.zip"
+    site, archive = root / "_build" / "html", root / "_build" / "minattn-book.zip"
     with alone("book", root):
-        count = pack(root / "_build" / "html", archive)
-    size = archive.stat().st_size / 1e6
-    print(f"The book to take along is at {archive.as_uri()} ({count} files, {size:.1f} MB)")
+        count = pack(site, archive)
+    packed = archive.stat().st_size
+    unpacked = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    print(
+        f"The book to take along is at {archive.as_uri()}"
+        f" ({count} files, {packed / 1e6:.1f} MB; unpacked {unpacked / 1e6:.1f} MB)"
+    )
     print(f"Unpack it anywhere and open {FOLDER}/index.html.")
-    return 0
+    for fault in too_large(packed, unpacked):
+        print(f"minattn: {fault}", file=sys.stderr)
+    return 1 if too_large(packed, unpacked) else 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,12 @@ SHORT = {
     "root": "book/index",
     "parts": [
         {"caption": "Part one", "chapters": [{"file": CHAPTER}]},
-        {"caption": "Reference", "chapters": [{"file": "book/models"}, {"file": "book/glossary"}]},
+        {
+            "caption": "Reference",
+            "chapters": [
+                {"file": name} for name in ("book/cheat_sheet", "book/models", "book/glossary")
+            ],
+        },
     ],
 }
 CUT_OFF = """[...document.querySelectorAll('pre, table, img, mjx-container')]
@@ -69,6 +74,33 @@ def test_pictures_of_the_joined_book_are_there(joined: BeautifulSoup, site: Path
     assert [p["src"] for p in pictures if not (site.parent / p["src"]).exists()] == []
     assert [p["src"] for p in pictures if p.get("loading")] == []
     assert len(pictures) > 20
+
+
+def test_without_solutions_there_are_hints_and_choices_but_no_answers(site: Path) -> None:
+    told, untold = (
+        BeautifulSoup(pdf.join(site, SHORT, "minattn", "© us", solutions), "html.parser")
+        for solutions in (True, False)
+    )
+    assert "# Solution" in told.get_text()
+    assert "# Solution" not in untold.get_text()
+    asked = [summary.get_text() for summary in untold.select(".choice > details > summary")]
+    assert asked == [summary.get_text() for summary in told.select(".choice > details > summary")]
+    assert len(asked) > 3
+    for fold in untold.select(".choice > details"):
+        assert fold.get_text() == fold.summary.get_text(), "the choice, and no reply"
+        assert not fold.get("class"), "nothing says which is right"
+
+    def hints(book: BeautifulSoup) -> list[str]:
+        return [f.get_text() for f in book.select("details") if "Hint" in f.summary.get_text()]
+
+    assert hints(untold) == hints(told) != []
+    for book, words in ((told, "solutions, folded"), (untold, "Solutions, and the answers")):
+        assert words in book.select_one(".title-page").get_text()
+
+
+def test_the_pdf_is_printed_with_solutions_or_without(capsys) -> None:
+    assert pdf.main(["no"]) == 2
+    assert capsys.readouterr().err == "minattn: SOLUTIONS is 0 or 1, got 'no'\n"
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +214,8 @@ def test_the_same_book_gives_the_same_archive(site: Path, tmp_path: Path) -> Non
 
 def test_the_unpacked_archive_is_a_whole_book(site: Path, tmp_path: Path, browser: Browser) -> None:
     zip_book.pack(site, tmp_path / "book.zip")
+    unpacked = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    assert zip_book.too_large((tmp_path / "book.zip").stat().st_size, unpacked) == []
     with zipfile.ZipFile(tmp_path / "book.zip") as packed:
         packed.extractall(tmp_path)
     root = (tmp_path / zip_book.FOLDER).as_uri()

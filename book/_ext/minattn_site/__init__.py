@@ -16,6 +16,7 @@ from . import (
     mathjax,
     numbers,
     places,
+    publishing,
     reading_map,
     search,
     styles,
@@ -32,6 +33,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         search.write_search_text(app)
         styles.lighten_styles(app)
         colab.write_copies(app)
+        publishing.write_missing_page(app)
+        publishing.write_marks(app)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
@@ -53,6 +56,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", images.settle_images)
     app.connect("html-page-context", claims.show_measured_values)
     app.connect("html-page-context", places.link_formulas)
+    app.connect("html-page-context", publishing.describe)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
     app.connect("html-page-context", mathjax.settle_formulas)
