@@ -21,7 +21,14 @@ const LIVE = new URL("live/", document.currentScript.src);
 const PLACES = {
   translator: {
     invite: "Translate a number of your own",
-    needs: ["attention.js", "layers.js", "translators.js", "loading.js", "number_words.js"],
+    needs: [
+      "attention.js", "layers.js", "translators.js", "loading.js", "number_words.js", "decoding.js", "weight_maps.js",
+      "translator_folds.js",
+    ],
+  },
+  beams: {
+    invite: "Watch a beam search on a number of your own",
+    needs: ["attention.js", "layers.js", "translators.js", "loading.js", "number_words.js", "decoding.js"],
   },
   playground: {
     invite: "Move queries and keys yourself",
@@ -58,14 +65,15 @@ function load(name) {
   return loaded.get(name);
 }
 
-async function openLive(place) {
+/** state: what a link asks for, as URLSearchParams; nothing after a click. */
+async function openLive(place, state) {
   const kind = place.dataset.live;
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
   place.setAttribute("aria-busy", "true");
   try {
     await Promise.all(filesOf(kind).map(load));
     place.replaceChildren();
-    minattn.widgets[kind](place);
+    minattn.widgets[kind](place, state);
     place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
   } catch (error) {
     filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
@@ -89,7 +97,15 @@ function invite(place, words = "") {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  document.querySelectorAll(".live[data-live]").forEach((place) => invite(place));
+  const places = [...document.querySelectorAll(".live[data-live]")];
+  places.forEach((place) => invite(place));
+  // A link to a live place in a state: ?live=KIND&... opens the first of its kind. Each kind reads the rest itself.
+  const state = new URLSearchParams(location.search);
+  const place = places.find(({ dataset }) => dataset.live === state.get("live"));
+  if (place) {
+    place.scrollIntoView({ behavior: "instant" });
+    openLive(place, state);
+  }
 });
 
 // Choices: <div class="choice"> holds a question and a fold for each choice. What the reader chose is marked; what opens

@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 
 from book.tools import live
 from book.tools.browsing import CHROMIUM, MISSING, ROOT
+from minattn import live_export
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention, attention_weights
 from minattn.dot_product import DotProductAttention, attend
 from minattn.positions import SinusoidalPositions
@@ -107,7 +108,7 @@ def read_script(path: Path) -> dict[str, Any]:
 
 def tensors(entry: dict[str, Any]) -> dict[str, torch.Tensor]:
     buffer = base64.b64decode(entry["data"], validate=True)
-    numbers = np.frombuffer(buffer, live.DTYPES[entry["dtype"]]).astype("f4")
+    numbers = np.frombuffer(buffer, live_export.DTYPES[entry["dtype"]]).astype("f4")
     return {
         name: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
         for name, (start, shape) in entry["table"].items()
@@ -363,7 +364,7 @@ def test_a_small_random_model_gives_the_same_numbers(kind: str, page: Page) -> N
     model = small_model(kind)
     source, target = small_words(11), small_words(13)
     parts = ("decoder",) if kind == "transformer" else ()
-    entries = live.entries("small", model, source, target, dtype="float32", parts=parts)
+    entries = live_export.entries("small", model, source, target, dtype="float32", parts=parts)
     read, said = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8]
     words = [source[i] for i in read[:-1]], [target[i] for i in said]
     answer = page.evaluate(FORCE, [list(entries.values()), *words])
@@ -437,7 +438,7 @@ def test_every_half_precision_number_is_read_exactly(page: Page) -> None:
     model = RecurrentTranslator(len(halves) // 16, 5, d_model=16)
     with torch.no_grad():
         model.encoder.embedding.weight.copy_(halves.view(-1, 16))
-    entries = live.entries("halves", model, small_words(len(halves) // 16), small_words(5))
+    entries = live_export.entries("halves", model, small_words(len(halves) // 16), small_words(5))
     found = page.evaluate(
         """(entry) => minattn.makeModel(entry).parameters.tensors.get('encoder.embedding.weight')
             .flatMap((row) => [...row])""",
@@ -452,7 +453,7 @@ def test_tensors_of_any_number_of_axes_are_unpacked(page: Page) -> None:
         str(len(shape)): torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape) + 0.5
         for shape in ((), (5,), (2, 3), (3, 2, 7, 5))
     }
-    entry = {"model": {"kind": "parts"}, **live.pack(tensors, "float32")}
+    entry = {"model": {"kind": "parts"}, **live_export.pack(tensors, "float32")}
     found = page.evaluate(
         """(entry) => {
             minattn.kinds.parts = class { constructor(parameters) { this.parameters = parameters; } };
@@ -467,7 +468,7 @@ def test_tensors_of_any_number_of_axes_are_unpacked(page: Page) -> None:
 
 @pytest.mark.parametrize("kind", ["nothing", "constructor"])
 def test_a_kind_that_the_engine_does_not_know_is_named(kind: str, page: Page) -> None:
-    entry = {"model": {"kind": kind}, **live.pack({"one": torch.ones(1)}, "float32")}
+    entry = {"model": {"kind": kind}, **live_export.pack({"one": torch.ones(1)}, "float32")}
     name, message = page.evaluate(MESSAGE, [f"minattn.makeModel({json.dumps(entry)})"])
     assert name == "Error" and message == f"the engine knows no {kind}"
 
@@ -715,7 +716,7 @@ def test_a_card_agrees_with_its_files(name: str, task: Task) -> None:
     )
 
     model = exported(name, task)
-    assert first["model"] == card["model"] == live.settings(model)
+    assert first["model"] == card["model"] == live_export.settings(model)
     assert n_numbers == card["parameters"] == sum(p.numel() for p in model.parameters())
     for when in ("before", "after"):
         accuracy = card[f"accuracy_{when}_rounding"]

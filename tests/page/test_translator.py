@@ -41,7 +41,7 @@ TABLET = {"width": 768, "height": 900}
 LONG = 749_562_111_997  # the fixed vector gets eight of its words wrong
 NUMBERS = (7, 723, 723_045, 101_101_101, LONG)
 ADVICE = "Type a whole number from 1 to 999,999,999,999"
-LOAD = "document.querySelectorAll('.live').forEach(minattn.widgets.translator)"
+LOAD = "document.querySelectorAll('.live').forEach((place) => minattn.widgets.translator(place))"
 HEIGHT = "document.querySelector('.live').offsetHeight"
 WIDTH = "document.documentElement.scrollWidth"
 EDGES = """parts => parts.filter(part => part.getClientRects().length)
