@@ -372,6 +372,85 @@ def test_a_small_random_model_gives_the_same_numbers(kind: str, page: Page) -> N
     assert_same(answer, *force(model.double(), read, said), within=1e-5)
 
 
+CHANGED = """async ([entry, source, targets, silent, hidden]) => {
+    const run = minattn.makeModel(entry);
+    const changes = {
+        silent: new Map(Object.entries(silent).map(([name, heads]) => [name, new Set(heads)])),
+        hidden: new Set(hidden),
+    };
+    const memory = run.encode(source, changes);
+    let state = run.start(memory);
+    return targets.map((token) => {
+        const found = run.step(token, state, memory);
+        state = found.state;
+        return found.logits;
+    });
+}"""
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_hidden_words_are_masked_keys(kind: str, page: Page) -> None:
+    """A recurrent encoder reads them all the same; in a Transformer no head looks at them."""
+    model = small_model(kind).double()
+    source, target = small_words(11), small_words(13)
+    entries = live_export.entries("small", model, source, target, dtype="float32")
+    read, said, hidden = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8], [0, 3]
+    ids, mask = torch.tensor([read]), torch.ones(1, 6, dtype=torch.bool)
+    mask[0, hidden] = False
+    wanted = []
+    with torch.no_grad():
+        if kind == "transformer":
+            memory = model.encode(ids, mask)
+            state = model.start(memory)
+        else:
+            memory = model.encode(ids)
+            state = model.start(memory)
+            memory = memory._replace(mask=mask)
+        for token in said:
+            logits, state = model.step(torch.tensor([token]), state, memory)
+            wanted.append(logits[0])
+    words = [source[i] for i in read[:-1]], [target[i] for i in said]
+    theirs = page.evaluate(CHANGED, [entries["small"], *words, {}, hidden])
+    found = torch.tensor(theirs, dtype=torch.float64)
+    torch.testing.assert_close(found, torch.stack(wanted), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("place", ["encoder", "decoder.self", "decoder.cross"])
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_transformer_without_heads_is_that_of_minattn(block: int, place: str, page: Page) -> None:
+    model = small_model("transformer").double()
+    source, target = small_words(11), small_words(13)
+    entries = live_export.entries("small", model, source, target, dtype="float32")
+    side, _, kind = place.partition(".")
+    name = f"{side}.blocks.{block}.{kind or 'self'}_attention"
+    read, said = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8]
+    with without_heads(model.get_submodule(name), [1, 4]):
+        logits, _ = force(model, read, said)
+    words = [source[i] for i in read[:-1]], [target[i] for i in said]
+    theirs = page.evaluate(CHANGED, [entries["small"], *words, {name: [1, 4]}, []])
+    found = torch.tensor(theirs, dtype=torch.float64)
+    torch.testing.assert_close(found, logits.double(), atol=1e-5, rtol=0)
+    untouched, _ = force(model, read, said)
+    assert not torch.allclose(untouched, logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [1e-9, 0.25, 1.0, 3.0, 1e9])
+def test_a_temperature_divides_the_logits(temperature: float, page: Page) -> None:
+    logits = torch.tensor([3.0, -1.0, 500.0, 499.5, -2.0], dtype=torch.float64)
+    found = page.evaluate("([x, t]) => minattn.tempered(x, t)", [logits.tolist(), temperature])
+    wanted = ((logits - logits.max()) / temperature).softmax(-1)
+    assert found == pytest.approx(wanted.tolist(), abs=1e-12)
+
+
+def test_words_are_drawn_as_often_as_their_probabilities_say(page: Page) -> None:
+    """With an even spread of numbers for chance; and rounding leaves no number without a word."""
+    p = [0.125, 0.0, 0.5, 0.375]
+    draw = "([p, n]) => Array.from({length: n}, (_, i) => minattn.draw(p, () => (i + 0.5) / n))"
+    found = page.evaluate(draw, [p, 800])
+    assert [found.count(i) for i in range(4)] == [100, 0, 400, 300]
+    assert page.evaluate("minattn.draw([0.2, 0.5, 0.1], () => 0.9999)") == 1
+
+
 @every_model
 def test_an_exported_model_gives_the_same_numbers(name: str, page: Page, task: Task) -> None:
     model = exported(name, task)

@@ -297,7 +297,7 @@ def test_heads_can_be_chosen_and_averaged(open_page: Open, task: Task) -> None:
     _, found = forced("transformer", task, 723_045)
     page = open_page(("transformer", "723,045"))
     done(page)
-    block, head = page.get_by_label("block"), page.get_by_label("head")
+    block, head = (page.get_by_label(name, exact=True) for name in ("block", "head"))
     assert (block.input_value(), head.input_value()) == ("1", "1")
     page.get_by_role("button", name="twenty").hover()
     for b, i in ((0, 0), (0, 3), (1, 2), (1, None)):

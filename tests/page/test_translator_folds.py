@@ -212,7 +212,7 @@ def test_the_maps_of_all_heads_are_those_of_minattn(kind: str, open_page: Open, 
             of_large = page.locator(".large-map rect[data-value]").first.get_attribute("fill")
             assert of_large == "rgb({},{},{})".format(*first)
             named = page.locator(".large-map svg > title").text_content() or ""
-            assert named.lower() == f"{title}: block {block + 1}, head {head + 1}"
+            assert named == f"{title[0].upper()}{title[1:]}: block {block + 1}, head {head + 1}"
 
 
 def test_the_map_and_the_lines_show_the_same_head_and_word(open_page: Open) -> None:
@@ -250,7 +250,7 @@ def test_a_model_of_one_head_has_one_map(open_page: Open) -> None:
     expect(page.locator(".all-maps")).to_be_hidden()
     expect(page.get_by_label("who looks")).to_be_hidden()
     assert page.locator(".large-map rect[data-value]").count() == 100
-    page.get_by_label("model").select_option("fixed")
+    page.get_by_label("model", exact=True).select_option("fixed")
     page.locator(".links circle").wait_for()
     assert page.locator("details:visible").count() == 2, "no weights: no maps, and nothing to hide"
 
@@ -393,9 +393,9 @@ def test_heads_stay_silent_for_another_number_and_not_for_another_model(open_pag
     expect(page.locator(".right")).to_contain_text("45 is")
     assert page.locator(".switches [aria-pressed=true]").count() == 1
     assert page.locator(".hidden-word").count() == 0
-    page.get_by_label("model").select_option("additive")
+    page.get_by_label("model", exact=True).select_option("additive")
     page.locator(".looks table").wait_for()
-    page.get_by_label("model").select_option("transformer")
+    page.get_by_label("model", exact=True).select_option("transformer")
     page.locator(".switches").wait_for()
     assert page.locator(".switches [aria-pressed=true]").count() == 0
 
@@ -515,7 +515,9 @@ def test_a_model_of_ones_own_is_opened(
     page.get_by_label("Open a file").set_input_files(tmp_path / "mine.js")
     status = page.locator("details .status").last
     expect(status).to_contain_text("mine.js is open")
-    assert page.get_by_label("model").locator("option:checked").inner_text() == "mine.js"
+    assert (
+        page.get_by_label("model", exact=True).locator("option:checked").inner_text() == "mine.js"
+    )
     for number in (NUMBER, 45):
         ask(page, str(number))
         expect(page.locator(".right")).to_contain_text(f"{number:,} is")
@@ -523,7 +525,7 @@ def test_a_model_of_ones_own_is_opened(
     assert page.locator(".all-maps button").count() == (15 if kind == "transformer" else 0 + 1)
     expect(page.get_by_role("button", name="Copy a link")).to_be_disabled()
     assert "cannot carry a model of your own" in status.inner_text()
-    page.get_by_label("model").select_option("additive")
+    page.get_by_label("model", exact=True).select_option("additive")
     expect(page.get_by_role("button", name="Copy a link")).to_be_enabled()
     assert asked == []
 
@@ -589,7 +591,7 @@ def test_a_file_that_is_no_such_model_gets_a_kind_sentence(
     expect(status).to_contain_text(says)
     assert "odd.js cannot be used" in status.inner_text()
     assert words_of(page) == before
-    assert page.get_by_label("model").locator("option").count() == 6
+    assert page.get_by_label("model", exact=True).locator("option").count() == 6
     assert page.evaluate("window.attacked") is None
     whole(tmp_path / "odd.js", task)
     page.get_by_label("Open a file").set_input_files(tmp_path / "odd.js")

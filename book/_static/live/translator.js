@@ -599,7 +599,7 @@ minattn.widgets = minattn.widgets ?? {};
         item.classList.toggle("best", shown > 0 && j === best);
       });
       if (shown) looks.replaceChildren(weights ? tableOf(weights) : fromOneVector());
-      if (shown >= result.steps.length) for (const fold of openFolds()) fold.point();
+      if (!results.classList.contains("writing")) for (const fold of openFolds()) fold.point();
     }
 
     function tableOf(weights) {
