@@ -82,7 +82,14 @@ const LIVE = new URL("live/", HERE);
 const PLACES = {
   translator: {
     invite: "Translate a number of your own",
-    needs: ["attention.js", "layers.js", "translators.js", "loading.js", "number_words.js"],
+    needs: [
+      "attention.js", "layers.js", "translators.js", "loading.js", "number_words.js", "decoding.js", "weight_maps.js",
+      "translator_folds.js",
+    ],
+  },
+  beams: {
+    invite: "Watch a beam search on a number of your own",
+    needs: ["attention.js", "layers.js", "translators.js", "loading.js", "number_words.js", "decoding.js"],
   },
   playground: {
     invite: "Move queries and keys yourself",
@@ -119,7 +126,8 @@ function load(name) {
   return loaded.get(name);
 }
 
-async function openLive(place) {
+/** state: what a link asks for, as URLSearchParams; nothing after a click. */
+async function openLive(place, state) {
   if (place.classList.contains("opened")) return; // it is on its way
   const kind = place.dataset.live;
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
@@ -129,7 +137,7 @@ async function openLive(place) {
     const { activeElement } = document;
     const isElsewhere = activeElement !== document.body && !place.contains(activeElement);
     place.replaceChildren();
-    minattn.widgets[kind](place);
+    minattn.widgets[kind](place, state);
     if (!isElsewhere) place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
   } catch (error) {
     filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
@@ -159,7 +167,15 @@ function invite(place) {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  document.querySelectorAll(".live[data-live]").forEach((place) => invite(place));
+  const places = [...document.querySelectorAll(".live[data-live]")];
+  places.forEach((place) => invite(place));
+  // A link to a live place in a state: ?live=KIND&... opens the first of its kind. Each kind reads the rest itself.
+  const state = new URLSearchParams(location.search);
+  const place = places.find(({ dataset }) => dataset.live === state.get("live"));
+  if (place) {
+    place.scrollIntoView({ behavior: "instant" });
+    openLive(place, state);
+  }
 });
 
 // Choices: <div class="choice"> holds a question and a fold for each choice. What the reader chose is marked; what opens

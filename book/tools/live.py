@@ -15,24 +15,22 @@ On one machine, with one thread, the same files come out again.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import sys
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from book.tools import freshness
 from book.tools.writing import write_whole
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention
-from minattn.dot_product import DotProductAttention
+from minattn.live_export import entries
+from minattn.live_export import script as written
 from minattn.multihead import MultiHeadAttention
 from minattn.positions import SinusoidalPositions
 from minattn.recording import recording
@@ -44,7 +42,6 @@ from minattn.transformer import TransformerTranslator
 from minattn.translation import Translator
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "_static" / "live" / "weights"
-DTYPES = {"float16": "<f2", "float32": "<f4"}
 SEED = 0
 WATCHED = freshness.watch()
 
@@ -124,106 +121,6 @@ MODELS = {
 }
 
 
-def settings(model: Translator) -> dict[str, Any]:
-    """Say what a page must know to run a model, beside its weights.
-
-    Raises:
-        TypeError: if the engine of the live pages does not know this kind.
-    """
-    if isinstance(model, TransformerTranslator):
-        block: Any = model.decoder.blocks[0]
-        if block.add_self_attention.place != "pre" or not isinstance(
-            model.positions, SinusoidalPositions
-        ):
-            raise TypeError("the engine knows norms before the sub-layers and sinusoidal positions")
-        return {
-            "kind": "transformer",
-            "d_model": model.readout.in_features,
-            "n_heads": block.self_attention.n_heads,
-            "n_layers": len(model.decoder.blocks),
-            "embedding_scale": model.embedding_scale,
-            "base": model.positions.base,
-        }
-    if isinstance(model, RecurrentTranslator):
-        return {
-            "kind": "recurrent",
-            "d_model": model.embedding.embedding_dim,
-            "attends": model.attends,
-            "bidirectional": model.bidirectional,
-            "attend": attend_settings(model.attend),
-        }
-    raise TypeError(f"the engine knows no {type(model).__name__}")
-
-
-def attend_settings(attend: Any) -> dict[str, Any]:
-    if attend is final_state:
-        return {"kind": "final_state"}
-    if isinstance(attend, AdditiveAttention):
-        return {"kind": "additive"}
-    if isinstance(attend, MultiplicativeAttention):
-        return {"kind": "multiplicative", "temperature": attend.temperature}
-    if isinstance(attend, DotProductAttention):
-        return {"kind": "dot_product"}
-    raise TypeError(f"the engine knows no {attend!r}")
-
-
-def pack(tensors: dict[str, Tensor], dtype: str) -> dict[str, Any]:
-    """Put tensors one behind the other; the table says where each begins, in numbers, and its shape."""
-    table, rows, offset = {}, [], 0
-    for name, tensor in tensors.items():
-        table[name] = [offset, list(tensor.shape)]
-        rows.append(tensor.detach().numpy().astype(DTYPES[dtype]).ravel())
-        offset += tensor.numel()
-    buffer = np.concatenate(rows).tobytes()
-    return {
-        "dtype": dtype,
-        "bytes": len(buffer),
-        "crc32": zlib.crc32(buffer),
-        "table": table,
-        "data": base64.b64encode(buffer).decode("ascii"),
-    }
-
-
-def entries(
-    name: str,
-    model: Translator,
-    source: Sequence[str],
-    target: Sequence[str],
-    *,
-    dtype: str = "float16",
-    parts: Sequence[str] = (),
-) -> dict[str, dict[str, Any]]:
-    """Make what stands in the files of a model, by name of the file.
-
-    Args:
-        name: of the model, and of its first file.
-        model: the translator.
-        source: all tokens of the source vocabulary, the special ones first.
-        target: the same of the target.
-        dtype: "float16" or "float32".
-        parts: for a model too large for one file, what the second is called: everything but the
-            encoder goes there.
-    """
-    state = model.state_dict()
-    first = {
-        key: tensor
-        for key, tensor in state.items()
-        if not parts or key.startswith(("encoder.", "source_embedding."))
-    }
-    others = {key: tensor for key, tensor in state.items() if key not in first}
-    made = {
-        name: {
-            "model": settings(model),
-            "source": list(source),
-            "target": list(target),
-            "parts": [f"{name}_{part}" for part in parts],
-            **pack(first, dtype),
-        }
-    }
-    made.update({f"{name}_{part}": pack(others, dtype) for part in parts})
-    return made
-
-
 def rounded(model: Translator) -> Translator:
     """Round all weights to half precision, in place."""
     with torch.no_grad():
@@ -283,16 +180,8 @@ def write_card(folder: Path, name: str, card: dict[str, Any]) -> None:
 
 
 def script(place: str, name: str, title: str, entry: dict[str, Any]) -> str:
-    """Write an entry as a script: JSON, one part a line, so that a reader sees what there is."""
-    lines = ",\n".join(f"{json.dumps(key)}: {dense(part)}" for key, part in entry.items())
-    return (
-        f"// {title}. Made by make live; see book/tools/live.py.\n"
-        f"minattn.{place}[{json.dumps(name)}] = {{\n{lines}\n}};\n"
-    )
-
-
-def dense(part: Any) -> str:
-    return json.dumps(part, separators=(",", ":"), ensure_ascii=False)
+    """Write an entry as a script, with its title above it."""
+    return written(place, name, f"{title}. Made by make live; see book/tools/live.py.", entry)
 
 
 # Attention maps, recorded beforehand: what chapters 4 and 5 show, of more sequences.

@@ -263,15 +263,14 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     if with_solutions not in ("0", "1"):
         print(f"minattn: SOLUTIONS is 0 or 1, got {with_solutions!r}", file=sys.stderr)
         return 2
-    solutions = with_solutions == "1"
     if not CHROMIUM:
         print(f"minattn: {MISSING}; the PDF is printed with it", file=sys.stderr)
         return 1
     with alone("book", root):
-        return print_into(root / "_build", root)
+        return print_into(root / "_build", root, solutions=with_solutions == "1")
 
 
-def print_into(out: Path, root: Path) -> int:
+def print_into(out: Path, root: Path, solutions: bool) -> int:
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     holder = f"© {config['copyright']} {config['author']}"
     print("Printing the book: about a minute.", flush=True)

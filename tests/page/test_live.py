@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 
 from book.tools import live
 from book.tools.browsing import CHROMIUM, MISSING, ROOT
+from minattn import live_export
 from minattn.alignment import AdditiveAttention, MultiplicativeAttention, attention_weights
 from minattn.dot_product import DotProductAttention, attend
 from minattn.positions import SinusoidalPositions
@@ -107,7 +108,7 @@ def read_script(path: Path) -> dict[str, Any]:
 
 def tensors(entry: dict[str, Any]) -> dict[str, torch.Tensor]:
     buffer = base64.b64decode(entry["data"], validate=True)
-    numbers = np.frombuffer(buffer, live.DTYPES[entry["dtype"]]).astype("f4")
+    numbers = np.frombuffer(buffer, live_export.DTYPES[entry["dtype"]]).astype("f4")
     return {
         name: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
         for name, (start, shape) in entry["table"].items()
@@ -363,12 +364,91 @@ def test_a_small_random_model_gives_the_same_numbers(kind: str, page: Page) -> N
     model = small_model(kind)
     source, target = small_words(11), small_words(13)
     parts = ("decoder",) if kind == "transformer" else ()
-    entries = live.entries("small", model, source, target, dtype="float32", parts=parts)
+    entries = live_export.entries("small", model, source, target, dtype="float32", parts=parts)
     read, said = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8]
     words = [source[i] for i in read[:-1]], [target[i] for i in said]
     answer = page.evaluate(FORCE, [list(entries.values()), *words])
     assert answer["tokens"] == [*words[0], "<eos>"]
     assert_same(answer, *force(model.double(), read, said), within=1e-5)
+
+
+CHANGED = """async ([entry, source, targets, silent, hidden]) => {
+    const run = minattn.makeModel(entry);
+    const changes = {
+        silent: new Map(Object.entries(silent).map(([name, heads]) => [name, new Set(heads)])),
+        hidden: new Set(hidden),
+    };
+    const memory = run.encode(source, changes);
+    let state = run.start(memory);
+    return targets.map((token) => {
+        const found = run.step(token, state, memory);
+        state = found.state;
+        return found.logits;
+    });
+}"""
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_hidden_words_are_masked_keys(kind: str, page: Page) -> None:
+    """A recurrent encoder reads them all the same; in a Transformer no head looks at them."""
+    model = small_model(kind).double()
+    source, target = small_words(11), small_words(13)
+    entries = live_export.entries("small", model, source, target, dtype="float32")
+    read, said, hidden = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8], [0, 3]
+    ids, mask = torch.tensor([read]), torch.ones(1, 6, dtype=torch.bool)
+    mask[0, hidden] = False
+    wanted = []
+    with torch.no_grad():
+        if kind == "transformer":
+            memory = model.encode(ids, mask)
+            state = model.start(memory)
+        else:
+            memory = model.encode(ids)
+            state = model.start(memory)
+            memory = memory._replace(mask=mask)
+        for token in said:
+            logits, state = model.step(torch.tensor([token]), state, memory)
+            wanted.append(logits[0])
+    words = [source[i] for i in read[:-1]], [target[i] for i in said]
+    theirs = page.evaluate(CHANGED, [entries["small"], *words, {}, hidden])
+    found = torch.tensor(theirs, dtype=torch.float64)
+    torch.testing.assert_close(found, torch.stack(wanted), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("place", ["encoder", "decoder.self", "decoder.cross"])
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_transformer_without_heads_is_that_of_minattn(block: int, place: str, page: Page) -> None:
+    model = small_model("transformer").double()
+    source, target = small_words(11), small_words(13)
+    entries = live_export.entries("small", model, source, target, dtype="float32")
+    side, _, kind = place.partition(".")
+    name = f"{side}.blocks.{block}.{kind or 'self'}_attention"
+    read, said = [5, 9, 3, 5, 10, 2], [1, 4, 12, 4, 7, 5, 8]
+    with without_heads(model.get_submodule(name), [1, 4]):
+        logits, _ = force(model, read, said)
+    words = [source[i] for i in read[:-1]], [target[i] for i in said]
+    theirs = page.evaluate(CHANGED, [entries["small"], *words, {name: [1, 4]}, []])
+    found = torch.tensor(theirs, dtype=torch.float64)
+    torch.testing.assert_close(found, logits.double(), atol=1e-5, rtol=0)
+    untouched, _ = force(model, read, said)
+    assert not torch.allclose(untouched, logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [1e-9, 0.25, 1.0, 3.0, 1e9])
+def test_a_temperature_divides_the_logits(temperature: float, page: Page) -> None:
+    logits = torch.tensor([3.0, -1.0, 500.0, 499.5, -2.0], dtype=torch.float64)
+    found = page.evaluate("([x, t]) => minattn.tempered(x, t)", [logits.tolist(), temperature])
+    wanted = ((logits - logits.max()) / temperature).softmax(-1)
+    assert found == pytest.approx(wanted.tolist(), abs=1e-12)
+
+
+def test_words_are_drawn_as_often_as_their_probabilities_say(page: Page) -> None:
+    """With an even spread of numbers for chance; and rounding leaves no number without a word."""
+    p = [0.125, 0.0, 0.5, 0.375]
+    draw = "([p, n]) => Array.from({length: n}, (_, i) => minattn.draw(p, () => (i + 0.5) / n))"
+    found = page.evaluate(draw, [p, 800])
+    assert [found.count(i) for i in range(4)] == [100, 0, 400, 300]
+    assert page.evaluate("minattn.draw([0.2, 0.5, 0.1], () => 0.9999)") == 1
 
 
 @every_model
@@ -437,7 +517,7 @@ def test_every_half_precision_number_is_read_exactly(page: Page) -> None:
     model = RecurrentTranslator(len(halves) // 16, 5, d_model=16)
     with torch.no_grad():
         model.encoder.embedding.weight.copy_(halves.view(-1, 16))
-    entries = live.entries("halves", model, small_words(len(halves) // 16), small_words(5))
+    entries = live_export.entries("halves", model, small_words(len(halves) // 16), small_words(5))
     found = page.evaluate(
         """(entry) => minattn.makeModel(entry).parameters.tensors.get('encoder.embedding.weight')
             .flatMap((row) => [...row])""",
@@ -452,7 +532,7 @@ def test_tensors_of_any_number_of_axes_are_unpacked(page: Page) -> None:
         str(len(shape)): torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape) + 0.5
         for shape in ((), (5,), (2, 3), (3, 2, 7, 5))
     }
-    entry = {"model": {"kind": "parts"}, **live.pack(tensors, "float32")}
+    entry = {"model": {"kind": "parts"}, **live_export.pack(tensors, "float32")}
     found = page.evaluate(
         """(entry) => {
             minattn.kinds.parts = class { constructor(parameters) { this.parameters = parameters; } };
@@ -467,7 +547,7 @@ def test_tensors_of_any_number_of_axes_are_unpacked(page: Page) -> None:
 
 @pytest.mark.parametrize("kind", ["nothing", "constructor"])
 def test_a_kind_that_the_engine_does_not_know_is_named(kind: str, page: Page) -> None:
-    entry = {"model": {"kind": kind}, **live.pack({"one": torch.ones(1)}, "float32")}
+    entry = {"model": {"kind": kind}, **live_export.pack({"one": torch.ones(1)}, "float32")}
     name, message = page.evaluate(MESSAGE, [f"minattn.makeModel({json.dumps(entry)})"])
     assert name == "Error" and message == f"the engine knows no {kind}"
 
@@ -715,7 +795,7 @@ def test_a_card_agrees_with_its_files(name: str, task: Task) -> None:
     )
 
     model = exported(name, task)
-    assert first["model"] == card["model"] == live.settings(model)
+    assert first["model"] == card["model"] == live_export.settings(model)
     assert n_numbers == card["parameters"] == sum(p.numel() for p in model.parameters())
     for when in ("before", "after"):
         accuracy = card[f"accuracy_{when}_rounding"]

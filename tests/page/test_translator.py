@@ -41,7 +41,7 @@ TABLET = {"width": 768, "height": 900}
 LONG = 749_562_111_997  # the fixed vector gets eight of its words wrong
 NUMBERS = (7, 723, 723_045, 101_101_101, LONG)
 ADVICE = "Type a whole number from 1 to 999,999,999,999"
-LOAD = "document.querySelectorAll('.live').forEach(minattn.widgets.translator)"
+LOAD = "document.querySelectorAll('.live').forEach((place) => minattn.widgets.translator(place))"
 HEIGHT = "document.querySelector('.live').offsetHeight"
 WIDTH = "document.documentElement.scrollWidth"
 EDGES = """parts => parts.filter(part => part.getClientRects().length)
@@ -297,7 +297,7 @@ def test_heads_can_be_chosen_and_averaged(open_page: Open, task: Task) -> None:
     _, found = forced("transformer", task, 723_045)
     page = open_page(("transformer", "723,045"))
     done(page)
-    block, head = page.get_by_label("block"), page.get_by_label("head")
+    block, head = (page.get_by_label(name, exact=True) for name in ("block", "head"))
     assert (block.input_value(), head.input_value()) == ("1", "1")
     page.get_by_role("button", name="twenty").hover()
     for b, i in ((0, 0), (0, 3), (1, 2), (1, None)):

@@ -86,12 +86,13 @@ window.minattn = window.minattn ?? {};
     }
   }
 
-  // Four ways to attend, all with the seam attend(query, key, value) -> {weights, output}.
+  // Four ways to attend, all with the seam attend(query, key, value, mask) -> {weights, output}.
 
-  /** Attend to nothing: every query gets the last value, whatever it asks. One fixed context vector. */
+  /** Attend to nothing: every query gets the last value it may, whatever it asks. One fixed context vector. */
   class FinalState {
-    attend(query, key, value) {
-      const weights = query.map(() => value.map((_, j) => (j === value.length - 1 ? 1 : 0)));
+    attend(query, key, value, mask) {
+      const last = (i) => (mask ? mask[i].lastIndexOf(true) : value.length - 1);
+      const weights = query.map((_, i) => value.map((_, j) => (j === last(i) ? 1 : 0)));
       return { weights, output: weightedSum(weights, value) };
     }
   }
@@ -104,11 +105,11 @@ window.minattn = window.minattn ?? {};
       this.v = parameters.get("v");
     }
 
-    attend(query, key, value) {
+    attend(query, key, value, mask) {
       const q = query.map((row) => this.qProj.forward(row));
       const k = key.map((row) => this.kProj.forward(row));
       const scores = q.map((a) => k.map((b) => dot(this.v, add(a, b).map(Math.tanh))));
-      return finish(scores, value);
+      return finish(scores, value, mask);
     }
   }
 
@@ -119,9 +120,9 @@ window.minattn = window.minattn ?? {};
       this.scale = 1 / temperature;
     }
 
-    attend(query, key, value) {
+    attend(query, key, value, mask) {
       const k = key.map((row) => this.kProj.forward(row));
-      return attend(query, k, value, { scale: this.scale });
+      return attend(query, k, value, { scale: this.scale, mask });
     }
   }
 
@@ -133,9 +134,9 @@ window.minattn = window.minattn ?? {};
       this.vProj = new Linear(parameters.within("v_proj"));
     }
 
-    attend(query, key, value) {
+    attend(query, key, value, mask) {
       const project = (layer, rows) => rows.map((row) => layer.forward(row));
-      return attend(project(this.qProj, query), project(this.kProj, key), project(this.vProj, value));
+      return attend(project(this.qProj, query), project(this.kProj, key), project(this.vProj, value), { mask });
     }
   }
 

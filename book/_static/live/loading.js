@@ -118,6 +118,29 @@ window.minattn = window.minattn ?? {};
     return models.get(name);
   }
 
+  const LARGEST_FILE = 20_000_000; // bytes: ten times the largest model of the book
+
+  /**
+   * Open a file of the reader's own, as minattn.live_export writes it: a promise of a translator. It is read as
+   * data and never run, and it is sent nowhere.
+   */
+  async function openModel(file) {
+    const refuse = (why, cause) => {
+      throw new Error(`The file ${file.name} cannot be used: ${why}`, { cause });
+    };
+    if (file.size > LARGEST_FILE) refuse("it is larger than 20 MB, and a model of this book is smaller.");
+    const text = await file.text().catch((cause) => refuse("it could not be read.", cause));
+    const entry = /^(?:\/\/.*\n)?minattn\.weights\["[^"]*"\] = (\{[^]*)$/.exec(text);
+    if (!entry) refuse("it is no model. Write one with minattn.live_export.export_live.");
+    let model;
+    try {
+      model = makeModel(JSON.parse(entry[1].replace(/;\s*$/, "")));
+    } catch (cause) {
+      refuse("it is cut short or broken. Write it anew.", cause);
+    }
+    return model;
+  }
+
   /** Load recorded attention maps by name: a promise of {title, causal, sequences}. */
   function loadMaps(name) {
     return loadEntry("maps", name, `weights/maps_${name}.js`);
@@ -129,5 +152,5 @@ window.minattn = window.minattn ?? {};
   }
 
   for (const place of ["kinds", "weights", "maps", "clips"]) minattn[place] ??= {};
-  Object.assign(minattn, { makeModel, loadEntry, loadModel, loadMaps, loadClips });
+  Object.assign(minattn, { makeModel, loadEntry, loadModel, openModel, loadMaps, loadClips });
 })();

@@ -1,5 +1,6 @@
 // The translator of chapters 1, 2 and 6: type a number, and watch a model write it in English, word by
-// word, with the German words it looks at. The models are those of minattn.loadModel.
+// word, with the German words it looks at. The models are those of minattn.loadModel, and the reader's own; what
+// folds out below is in translator_folds.js.
 window.minattn = window.minattn ?? {};
 minattn.widgets = minattn.widgets ?? {};
 
@@ -13,7 +14,7 @@ minattn.widgets = minattn.widgets ?? {};
   const LEAST = 0.04; // thinner lines are left out
   const ROWS = 4; // words that the table names; the others are summed up
   const MEAN = "mean";
-  const EOS = "<eos>";
+  const TEMPERATURES = { least: 0.25, most: 3, step: 0.05 };
 
   // What may be chosen; the titles are those of the cards that lie beside the weights.
   const MODELS = {
@@ -116,16 +117,20 @@ minattn.widgets = minattn.widgets ?? {};
 
   let made = 0; // so that names are unique where a page has two translators
 
-  minattn.widgets.translator = (element) => {
+  /** state: what a link asks for, as URLSearchParams; see link. */
+  minattn.widgets.translator = (element, state = new URLSearchParams()) => {
     if (typeof minattn.loadModel !== "function") {
       element.replaceChildren(
         h("p", {}, "The translator could not be loaded: loading.js is missing."));
       return;
     }
     const id = `translator-${(made += 1)}`;
-    const { model: asked, number: first } = element.dataset;
-    let name = Object.hasOwn(MODELS, asked) ? asked : "multiplicative"; // the model whose words are shown
+    const given = { ...element.dataset, ...Object.fromEntries(state) };
+    const own = new Map(); // models that the reader opened: {title, model}
+    let name = Object.hasOwn(MODELS, given.model) ? given.model : "multiplicative"; // the model whose words are shown
     let result = null;
+    const changes = { silent: new Map(), hidden: new Set() }; // as for the encode of translators.js
+    let temperature = 1;
     let block, head; // where more than one looks
     let chosen = 0; // the English word that is looked at
     let shown = 0; // how many of them are there already
@@ -135,7 +140,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     // -- what stays
     const field = h("input", {
-      type: "text", id: `${id}-field`, value: first ?? "723,045", autocomplete: "off",
+      type: "text", id: `${id}-field`, value: given.number ?? "723,045", autocomplete: "off",
       autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`,
     });
     const showAll = h("button", { type: "button", class: "all", onclick: () => finish(true) }, "Show all");
@@ -162,6 +167,7 @@ minattn.widgets = minattn.widgets ?? {};
       ...options(false),
       h("optgroup", { label: "broken on purpose" }, ...options(true)));
     models.value = name;
+    const yours = h("optgroup", { label: "your own" });
     const blocks = h("select", { id: `${id}-block`, onchange: () => lookThrough() });
     const heads = h("select", { id: `${id}-head`, onchange: () => lookThrough() });
     const which = h("span", { class: "bar which" },
@@ -179,17 +185,51 @@ minattn.widgets = minattn.widgets ?? {};
     const stage = h("div", { class: "stage" }, source, drawing, target);
     const looks = h("div", { class: "looks", id: `${id}-looks` });
     const verdict = h("p", { class: "verdict", role: "status", "aria-live": "off" });
+    const changed = h("p", { class: "changed" });
     const right = h("p", { class: "right" });
     const legend = h("p", { class: "legend" });
     const results = h("div", { class: "result" }, stage,
-      h("div", { class: "told" }, h("div", {}, verdict, right, legend), looks));
+      h("div", { class: "told" }, h("div", {}, verdict, changed, right, legend), looks));
     results.hidden = true;
+
+    // -- what folds out below: each fold works at this desk
+    const desk = {
+      id,
+      temperatures: TEMPERATURES,
+      digits,
+      changes,
+      get result() { return result; },
+      get chosen() { return chosen; },
+      get block() { return block; },
+      get head() { return head; },
+      get temperature() { return temperature; },
+      probabilitiesOf: ({ logits }) => minattn.tempered(logits, temperature),
+      modelTitle: () => `the model “${titleOf(name)}”`,
+      isTouched,
+      isOwn: () => own.has(name),
+      tellChange,
+      warm,
+      draw: () => translate({ drawing: true }),
+      choose: (t) => choose(t),
+      look,
+      redo: () => run({ still: true }),
+      link,
+      open,
+    };
+    const folds = minattn.translatorFolds.map((make) => {
+      const fold = make(desk);
+      const box = h("details", { ontoggle: () => box.open && fold.show() }, h("summary", {}, fold.title), fold.body);
+      return { ...fold, box };
+    });
+    const more = h("div", { class: "more" }, ...folds.map(({ box }) => box));
+    more.hidden = true;
+    const openFolds = () => folds.filter(({ box }) => box.open && !box.hidden);
 
     element.replaceChildren(
       h("div", { class: "translator" },
         form,
         h("div", { class: "bar" }, h("label", { for: models.id }, "model"), models, which),
-        h("div", { class: "says" }, message, hint), results));
+        h("div", { class: "says" }, message, hint), results, more));
 
     // -- from a number to words
 
@@ -199,7 +239,11 @@ minattn.widgets = minattn.widgets ?? {};
       element.classList.toggle("bare", wrong && !result);
     }
 
-    async function translate({ atOnce = false } = {}) {
+    const titleOf = (key) => own.get(key)?.title ?? MODELS[key].title;
+    const hintOf = (key) => MODELS[key]?.hint ?? "This is a model of your own. Where do its thick lines cross?";
+
+    /** atOnce: without a pause between the words. drawing: draw them by chance, at the temperature. */
+    async function translate({ atOnce = false, drawing = false } = {}) {
       const mine = (latest += 1);
       let typed;
       try {
@@ -212,42 +256,68 @@ minattn.widgets = minattn.widgets ?? {};
         return;
       }
       const wanted = models.value;
-      hint.textContent = MODELS[wanted].hint;
+      hint.textContent = hintOf(wanted);
       say("Loading the model …");
       results.setAttribute("aria-busy", "true");
-      let model, found;
+      let model;
       try {
-        model = await minattn.loadModel(wanted);
+        model = own.get(wanted)?.model ?? (await minattn.loadModel(wanted));
         if (mine !== latest) return;
-        found = model.greedy(minattn.germanWords(typed), MOST);
+        minattn.germanWords(typed).forEach((word) => model.source.id(word)); // all known, or nothing changes
+        if (!result) takeChanges(model, typed);
+        else {
+          if (wanted !== name) changes.silent.clear();
+          if (wanted !== name || typed !== result.number) changes.hidden.clear();
+        }
+        if (wanted !== name || !result) [block, head] = [undefined, undefined];
+        run({ model, number: typed, drawing, key: wanted });
       } catch (error) {
         if (mine !== latest) return;
         backToShown();
         say(error.message, { wrong: true });
         return;
       }
-      say("");
+      say(notice, { wrong: Boolean(notice) });
+      notice = "";
       results.removeAttribute("aria-busy");
-      if (wanted !== name || !result) [block, head] = [undefined, undefined];
-      name = wanted;
-      const words = minattn.englishWords(typed);
-      result = {
-        number: typed, asked: words, source: found.source, steps: found.steps,
-        finished: found.finished, faults: compare(found.target, words),
-        kind: model.settings.attend?.kind,
-      };
-      offerHeads();
-      build();
       verdict.setAttribute("aria-live", atOnce ? "off" : "polite");
       if (atOnce || matchMedia("(prefers-reduced-motion: reduce)").matches) finish();
       else write();
+    }
+
+    /**
+     * Let a model translate, with what is silent or hidden; the same as before if nothing else is said.
+     *
+     * still: show it at once, and stay at the chosen word.
+     */
+    function run({ model = result.model, number: typed = result.number, key = name, drawing = false, still = false }) {
+      const german = minattn.germanWords(typed);
+      const choice = (logits) => minattn.draw(minattn.tempered(logits, temperature));
+      const found = drawing ? model.write(german, choice, MOST, changes) : model.greedy(german, MOST, changes);
+      const asked = minattn.englishWords(typed);
+      const untouched = isTouched() && !drawing ? model.greedy(german, MOST).target : null;
+      const at = chosen;
+      name = key;
+      result = {
+        number: typed, asked, source: found.source, steps: found.steps, memory: found.memory,
+        finished: found.finished, faults: compare(found.target, asked), model,
+        kind: model.settings.attend?.kind,
+        drawnAt: drawing ? temperature : null,
+        untouched, differences: untouched && compare(found.target, untouched),
+      };
+      offerHeads();
+      build();
+      if (still) {
+        finish();
+        choose(at);
+      }
     }
 
     /** The model and its hint are those of the words that are shown, if there are any. */
     function backToShown() {
       results.removeAttribute("aria-busy");
       if (result) models.value = name;
-      hint.textContent = MODELS[models.value].hint;
+      hint.textContent = hintOf(models.value);
       if (result && shown < result.steps.length) finish();
     }
 
@@ -270,6 +340,7 @@ minattn.widgets = minattn.widgets ?? {};
       shown = result.steps.length;
       showAll.classList.toggle("waiting", false);
       tellOutcome();
+      for (const fold of openFolds()) fold.show(); // before a word of it is chosen
       choose(interesting());
       if (focus) parts.targets[chosen].focus();
     }
@@ -286,14 +357,14 @@ minattn.widgets = minattn.widgets ?? {};
 
     function offerHeads() {
       const all = Object.values(result.steps[0].weights);
-      const best = MODELS[name].best ?? { block: 0, head: 0 };
+      const best = MODELS[name]?.best ?? { block: 0, head: 0 };
       block ??= best.block;
       head ??= best.head;
       which.hidden = all.length === 1 && all[0].length === 1;
       blocks.replaceChildren(...all.map((_, i) => option(i, String(i + 1))));
       heads.replaceChildren(
         ...all[block].map((_, i) => {
-          const isBest = i === best.head && block === best.block;
+          const isBest = MODELS[name]?.best && i === best.head && block === best.block;
           return option(i, `${i + 1}${isBest ? " (best)" : ""}`);
         }),
         option(MEAN, "mean of the heads"));
@@ -301,11 +372,103 @@ minattn.widgets = minattn.widgets ?? {};
     }
 
     function lookThrough() {
-      block = Number(blocks.value);
-      head = heads.value === MEAN ? MEAN : Number(heads.value);
+      look(Number(blocks.value), heads.value === MEAN ? MEAN : Number(heads.value));
+    }
+
+    function look(newBlock, newHead) {
+      [block, head] = [newBlock, newHead];
       offerHeads();
       draw();
       choose(chosen);
+      for (const fold of openFolds()) fold.show();
+    }
+
+    // -- what may be changed
+
+    function isTouched() {
+      return changes.hidden.size > 0 || [...changes.silent.values()].some((heads) => heads.size > 0);
+    }
+
+    /** Say what silent heads and hidden words have done; nothing if there are none. */
+    function tellChange() {
+      if (!result.untouched) return "";
+      const n = result.differences.length;
+      if (!n) return "Nothing changes: it writes the same words as untouched.";
+      return `${n === 1 ? "One word differs" : `${n} words differ`}, marked ≠. ` +
+        `Untouched it writes ${quoted(result.untouched.join(" "))}.`;
+    }
+
+    /** Another temperature: the probabilities change, what is written stays. */
+    function warm(degrees) {
+      temperature = degrees;
+      parts.targets.forEach((button, t) => (button.querySelector("small").textContent = ` ${probabilityAt(t)}`));
+      tellLegend();
+      choose(chosen);
+    }
+
+    function probabilityAt(t) {
+      const { token, logits } = result.steps[t];
+      return number(minattn.tempered(logits, temperature)[result.model.target.id(token)]);
+    }
+
+    /** Open a file of the reader's own, and translate with it. */
+    async function open(file) {
+      const model = await minattn.openModel(file);
+      if (!minattn.germanWords(723_045).every((word) => model.source.ids.has(word))) {
+        throw new Error(`The model in ${file.name} cannot be used: it does not read German number words.`);
+      }
+      const key = `own ${own.size + 1}`;
+      own.set(key, { title: file.name, model });
+      yours.append(option(key, file.name));
+      models.append(yours);
+      models.value = key;
+      await translate({ atOnce: true });
+    }
+
+    // -- links: ?live=translator&model=...&number=...&temperature=...&silent=c2.1,e1.3&hidden=4
+    // c, e, d: the places of translatorPlaces; block and head, and words, are counted from 1.
+
+    const codes = () => Object.entries(minattn.translatorPlaces).flatMap(([code, place]) =>
+      Array.from({ length: result.model.settings.n_layers ?? 0 }, (_, i) =>
+        [...(changes.silent.get(place.name(i)) ?? [])].map((head) => `${code}${i + 1}.${head + 1}`)).flat());
+
+    function link() {
+      const asked = new URLSearchParams({ live: "translator", model: name, number: result.number });
+      if (temperature !== 1) asked.set("temperature", temperature);
+      if (codes().length) asked.set("silent", codes().join(","));
+      if (changes.hidden.size) asked.set("hidden", [...changes.hidden].map((j) => j + 1).join(","));
+      const address = new URL(location.href);
+      address.search = String(asked).replaceAll("%2C", ",");
+      address.hash = "";
+      return address.href;
+    }
+
+    let notice = ""; // what a link asks for and is not here
+
+    /** Take from a link what fits the model and the number. */
+    function takeChanges({ settings }, typed) {
+      const wrong = [];
+      const check = (fits, ...what) => fits || (wrong.push(what.join(" ")), false);
+      check(!state.has("model") || state.get("model") === name, "model", quoted(state.get("model")));
+      const degrees = Number(state.get("temperature") ?? 1);
+      const { least, most } = TEMPERATURES;
+      if (check(degrees >= least && degrees <= most, "temperature", quoted(state.get("temperature")))) {
+        temperature = degrees;
+      }
+      const listed = (key) => (state.get(key) ?? "").split(",").filter(Boolean);
+      for (const code of listed("silent")) {
+        const [, place, block, head] = /^([ced])([1-9]\d*)\.([1-9]\d*)$/.exec(code) ?? [];
+        if (!check(block <= settings.n_layers && head <= settings.n_heads, "head", quoted(code))) continue;
+        const where = minattn.translatorPlaces[place].name(block - 1);
+        changes.silent.set(where, new Set([...(changes.silent.get(where) ?? []), head - 1]));
+      }
+      const n = minattn.germanWords(typed).length + 1;
+      for (const place of listed("hidden")) {
+        const fits = /^[1-9]\d*$/.test(place) && place <= n && settings.attend?.kind !== "final_state";
+        if (check(fits, "word", quoted(place))) changes.hidden.add(place - 1);
+      }
+      if (!check(changes.hidden.size < n, "a translation with all words hidden")) changes.hidden.clear();
+      if (wrong.length) notice = `The link asks for what is not here: ${wrong.join(", ")}. The rest is as it says.`;
     }
 
     /** The first word that is wrong; if none is, the first that is looked up further left than the last. */
@@ -321,11 +484,16 @@ minattn.widgets = minattn.widgets ?? {};
     function build() {
       clearTimeout(timer);
       [shown, chosen] = [0, 0];
-      results.hidden = false;
+      results.hidden = more.hidden = false;
+      for (const { box, fits } of folds) box.hidden = !fits();
+      const differs = new Map(
+        (result.differences ?? []).filter(({ written }) => written).map(({ at, asked }) => [at, asked]));
       const wrong = new Map(
         result.faults.filter(({ written }) => written).map(({ at, asked }) => [at, asked]));
-      parts.sources = result.source.map((word) => h("li", {}, word));
-      parts.targets = result.steps.map(({ token, probabilities }, t) => {
+      parts.sources = result.source.map((word, j) => changes.hidden.has(j)
+        ? h("li", { class: "hidden-word" }, word, h("span", { class: "unseen", lang: "en" }, " (hidden)"))
+        : h("li", {}, word));
+      parts.targets = result.steps.map(({ token }, t) => {
         const isWrong = wrong.has(t);
         const why = wrong.get(t) ? `wrong: ${wrong.get(t)} was asked` : "wrong: too much";
         const button = h("button", {
@@ -336,9 +504,11 @@ minattn.widgets = minattn.widgets ?? {};
           onmouseenter: () => choose(t),
         },
         h("span", { class: "word" }, token),
-        isWrong ? h("span", { class: "cross", "aria-hidden": "true" }, "✗") : "",
+        isWrong || differs.has(t)
+          ? h("span", { class: "cross", "aria-hidden": "true" }, `${isWrong ? "✗" : ""}${differs.has(t) ? "≠" : ""}`) : "",
         isWrong ? h("span", { class: "unseen" }, ` (${why}) `) : "",
-        h("small", {}, " ", number(Math.max(...probabilities))));
+        differs.has(t) ? h("span", { class: "unseen" }, ` (untouched: ${differs.get(t) ?? "no such word"}) `) : "",
+        h("small", {}, " ", probabilityAt(t)));
         return button;
       });
       source.replaceChildren(...parts.sources);
@@ -349,16 +519,22 @@ minattn.widgets = minattn.widgets ?? {};
         `${digits(result.number)} is `,
         ...result.asked.flatMap((word, i) => [i ? " " : "", missed.has(i) ? h("b", {}, word) : word]),
         ".");
-      legend.textContent = "The small numbers say how probable the model found each word." +
-        (result.kind === "final_state" ? "" : " The thicker a line, the larger its weight.");
+      tellLegend();
       results.classList.add("writing");
       arrange();
+    }
+
+    function tellLegend() {
+      legend.textContent = "The small numbers say how probable the model found each word" +
+        (temperature === 1 ? "." : `, at temperature ${temperature.toFixed(2)}.`) +
+        (result.kind === "final_state" ? "" : " The thicker a line, the larger its weight.");
     }
 
     function tellOutcome() {
       results.classList.remove("writing");
       verdict.textContent = verdictOf(result);
       verdict.classList.toggle("wrong", result.faults.length > 0);
+      changed.textContent = tellChange();
     }
 
     /** German above English where both fit into a line, else German to the left of English. */
@@ -423,10 +599,11 @@ minattn.widgets = minattn.widgets ?? {};
         item.classList.toggle("best", shown > 0 && j === best);
       });
       if (shown) looks.replaceChildren(weights ? tableOf(weights) : fromOneVector());
+      if (!results.classList.contains("writing")) for (const fold of openFolds()) fold.point();
     }
 
     function tableOf(weights) {
-      const { token, probabilities } = result.steps[chosen];
+      const { token } = result.steps[chosen];
       const named = (j) => {
         const word = result.source[j];
         const twice = result.source.indexOf(word) !== result.source.lastIndexOf(word);
@@ -472,7 +649,7 @@ minattn.widgets = minattn.widgets ?? {};
       arrange();
     }).observe(results);
 
-    hint.textContent = MODELS[name].hint;
+    hint.textContent = hintOf(name);
     translate({ atOnce: true });
   };
 })();

@@ -26,7 +26,10 @@ window.minattn = window.minattn ?? {};
   /**
    * What all translators have. A subclass says how to encode, how to start and how to take one step:
    *
-   * encode(tokens) -> memory: {tokens, states, weights}. The tokens are German words; the end mark is added.
+   * encode(tokens, changes) -> memory: {tokens, states, weights, changes}. The tokens are German words; the end
+   *   mark is added. changes, if there are any: {silent, hidden}. silent: a Map from the names under which weights
+   *   are told, such as "decoder.blocks.1.cross_attention", to the set of the heads there that say nothing.
+   *   hidden: a set of places of the source where nothing may look. A recurrent encoder reads them all the same.
    * start(memory) -> state before the first word.
    * step(token, state, memory) -> {logits, state, weights, selfWeights}: reads one English word ("<bos>" at
    *   first). weights: {name: heads x source}. selfWeights: {name: heads x words so far}. The old state is
@@ -47,26 +50,36 @@ window.minattn = window.minattn ?? {};
       return { tokens: all, vectors: all.map((token) => table[this.source.id(token)]) };
     }
 
+    /** Where one query may look in the source; nothing is said where it may look everywhere. */
+    maskOf({ tokens, changes }) {
+      return changes.hidden?.size ? tokens.map((_, j) => !changes.hidden.has(j)) : undefined;
+    }
+
     /**
-     * Translate by taking the likeliest word at every step.
+     * Translate: choose(logits) gives the id of the next word, at every step.
      *
      * Returns {source, target, finished, memory, steps}: finished says whether the model ended by itself,
      * and a step has {read, token, logits, probabilities, weights, selfWeights}; the last writes "<eos>".
      */
-    greedy(words, maxLength = 50) {
-      const memory = this.encode(words);
+    write(words, choose, maxLength = 50, changes = {}) {
+      const memory = this.encode(words, changes);
       const steps = [];
       let state = this.start(memory);
       let read = BOS;
       while (steps.length < maxLength && !(steps.length && read === EOS)) {
         const { state: after, ...found } = this.step(read, state, memory);
-        const token = this.target.tokens[found.logits.indexOf(Math.max(...found.logits))];
+        const token = this.target.tokens[choose(found.logits)];
         steps.push({ read, token, probabilities: softmax(found.logits), ...found });
         [state, read] = [after, token];
       }
       const finished = read === EOS;
       const target = steps.map(({ token }) => token).slice(0, finished ? -1 : undefined);
       return { source: memory.tokens, target, finished, memory, steps };
+    }
+
+    /** Translate by taking the likeliest word at every step; see write. */
+    greedy(words, maxLength, changes) {
+      return this.write(words, (logits) => logits.indexOf(Math.max(...logits)), maxLength, changes);
     }
   }
 
@@ -89,14 +102,14 @@ window.minattn = window.minattn ?? {};
       this.outProj = new Linear(parameters.within("out_proj"));
     }
 
-    encode(words) {
+    encode(words, changes = {}) {
       const { tokens, vectors } = this.embedSource(words, this.sourceEmbedding);
       let states = this.forwards.read(vectors);
       if (this.backwards) {
         const others = this.backwards.read([...vectors].reverse()).reverse();
         states = states.map((state, i) => [...state, ...others[i]]);
       }
-      return { tokens, states, weights: {} };
+      return { tokens, states, weights: {}, changes };
     }
 
     /** Each direction's state that has read everything: the last of one, the first of the other. */
@@ -107,9 +120,11 @@ window.minattn = window.minattn ?? {};
       return this.bridge.forward(summary).map(Math.tanh);
     }
 
-    step(token, before, { states }) {
+    step(token, before, memory) {
+      const { states } = memory;
       const x = this.targetEmbedding[this.target.id(token)];
-      const look = (state) => this.attention.attend([state], states, states);
+      const allowed = this.maskOf(memory);
+      const look = (state) => this.attention.attend([state], states, states, allowed && [allowed]);
       let after, found;
       if (this.attends === "before") {
         found = look(before);
@@ -152,16 +167,19 @@ window.minattn = window.minattn ?? {};
       return add(sinusoidal(position, vector.length, base), vector.map((x) => x * embedding_scale));
     }
 
-    encode(words) {
+    encode(words, changes = {}) {
       const { tokens, vectors } = this.embedSource(words, this.sourceEmbedding);
+      const allowed = this.maskOf({ tokens, changes });
+      const mask = allowed && tokens.map(() => allowed);
       const weights = {};
       let states = vectors.map((vector, position) => this.place(vector, position));
       this.encoderBlocks.forEach((block, i) => {
-        const found = block.forward(states);
-        weights[`encoder.blocks.${i}.self_attention`] = found.weights;
+        const name = `encoder.blocks.${i}.self_attention`;
+        const found = block.forward(states, { mask, silent: changes.silent?.get(name) });
+        weights[name] = found.weights;
         states = found.tokens;
       });
-      return { tokens, states: states.map((x) => this.encoderNorm.forward(x)), weights };
+      return { tokens, states: states.map((x) => this.encoderNorm.forward(x)), weights, changes };
     }
 
     /** Project the memory once for every block; no target word is kept yet. */
@@ -172,16 +190,22 @@ window.minattn = window.minattn ?? {};
       }));
     }
 
-    step(token, state) {
+    step(token, state, memory) {
       const position = state[0].target.k[0].length;
+      const allowed = this.maskOf(memory);
+      const silent = (name) => memory.changes.silent?.get(name);
       const weights = {};
       const selfWeights = {};
       let x = this.place(this.targetEmbedding[this.target.id(token)], position);
       const after = this.decoderBlocks.map((block, i) => {
-        const found = block.step(x, state[i]);
+        const [back, across] = ["self", "cross"].map((kind) => `decoder.blocks.${i}.${kind}_attention`);
+        const found = block.step(x, state[i], {
+          self: { silent: silent(back) },
+          cross: { silent: silent(across), mask: allowed && [allowed] },
+        });
         const onlyQuery = (heads) => heads.map((rows) => rows[0]);
-        selfWeights[`decoder.blocks.${i}.self_attention`] = onlyQuery(found.back);
-        weights[`decoder.blocks.${i}.cross_attention`] = onlyQuery(found.across);
+        selfWeights[back] = onlyQuery(found.back);
+        weights[across] = onlyQuery(found.across);
         x = found.x;
         return found.kept;
       });
