@@ -65,7 +65,8 @@ def gone(pids):
 
 
 @starts_processes
-def test_each_process_is_called_and_they_can_talk(capfd):
+def test_each_process_is_called_and_they_can_talk(capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     factor = 10  # of the cell around
 
     def work(x, more):
@@ -76,7 +77,6 @@ def test_each_process_is_called_and_they_can_talk(capfd):
         own = dist.get_backend(), torch.get_num_threads(), os.getpid()
         return rank, n, total.item(), factor * x + more[0], own
 
-    before = set(Path(tempfile.gettempdir()).glob("minattn-*"))
     found = run_on(3, work, torch.tensor([2.0]), [1])
     assert [x[:3] for x in found] == [(0, 3, 6), (1, 3, 6), (2, 3, 6)]
     assert all(torch.equal(x[3], torch.tensor([21.0])) for x in found)
@@ -85,7 +85,7 @@ def test_each_process_is_called_and_they_can_talk(capfd):
     assert len(pids | {os.getpid()}) == 4
     assert gone(pids)
     assert tuple(capfd.readouterr()) == ("", "")
-    assert set(Path(tempfile.gettempdir()).glob("minattn-*")) <= before
+    assert list(tmp_path.iterdir()) == []
 
 
 # What it says of an error
