@@ -48,12 +48,9 @@ def partial_attend(
     scores = (query @ key.mT * scale).expand(*batch, query.shape[-2], key.shape[-2])
     if allowed is not None:
         scores = scores.masked_fill(~to_bool(allowed, scores.shape, scores.device), -math.inf)
-    # Where nothing is allowed, numbers that cause no NaN.
-    blind = (scores == -math.inf).all(-1)
-    scores = scores.masked_fill(blind[..., None], 0)
-    log_total = scores.logsumexp(-1).masked_fill(blind, -math.inf)
-    powers = (scores - log_total[..., None]).exp().masked_fill(blind[..., None], 0)
-    return powers @ value, log_total
+    log_total = scores.logsumexp(-1)
+    finite = log_total.masked_fill(log_total == -math.inf, 0)  # where nothing is allowed
+    return (scores - finite[..., None]).exp() @ value, log_total
 
 
 def merge(first: Partial, second: Partial) -> Partial:
@@ -61,7 +58,8 @@ def merge(first: Partial, second: Partial) -> Partial:
 
     .. math:: l = \ln(e^{l_1} + e^{l_2}), \qquad o = e^{l_1 - l} o_1 + e^{l_2 - l} o_2
 
-    Neither the order nor the grouping of several merges matters.
+    The two factors are :math:`\sigma(l_1 - l_2)` and :math:`\sigma(l_2 - l_1)`, the logistic function of a difference:
+    so they sum to 1 also where the logarithms are large. Neither the order nor the grouping of several merges matters.
 
     Args:
         first: the output, and the logarithm of the sum of each query's powers.
@@ -78,7 +76,7 @@ def merge(first: Partial, second: Partial) -> Partial:
     """
     (output, log_total), (other, log_other) = first, second
     both = torch.logaddexp(log_total, log_other)
-    whole = both.masked_fill(both == -math.inf, 0)  # minus infinity less itself would be NaN
-    part = (log_total - whole).exp()[..., None]
-    rest = (log_other - whole).exp()[..., None]
+    further = log_other - log_total
+    further = further.masked_fill(both == -math.inf, 0)  # minus infinity less itself is NaN
+    part, rest = (-further).sigmoid()[..., None], further.sigmoid()[..., None]
     return part * output + rest * other, both

@@ -50,8 +50,8 @@ def run_on(
     Raises:
         RuntimeError: if the function failed in a process, or a process died. It names the process; the traceback
             from there, and what was printed there, are notes of the error. The other processes are ended.
-        TimeoutError: if some processes had not ended in time. It says at which line of the function, or of what
-            else was sent by value with it, each of them waits.
+        TimeoutError: if some processes had not ended in time. It says at which line of the function, or of another
+            function of its notebook that it called, each of them waits.
         ValueError: if ``n`` is below 1, or the time not above 0.
         TypeError: if the function or an argument cannot be sent to another process.
 
@@ -60,7 +60,8 @@ def run_on(
     """
     check_sizes(n=n)
     check_positive(timeout=timeout)
-    job = _packed(function, arguments, float(timeout))
+    timeout = float(timeout)
+    job = _packed(function, arguments, timeout)
     # On Windows a file that was open a moment ago may not be removable yet.
     with tempfile.TemporaryDirectory(prefix="minattn-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -72,11 +73,13 @@ def run_on(
             _wait_for_all(processes, timeout)
             results = [pickle.loads(process.read("result")) for process in processes]
             for process in processes:
-                process.dismiss()
+                process.let_go()
+            for process in processes:
+                process.end()
             return results
         finally:
             for process in processes:
-                process.kill()
+                process.end(patience=0.0)
 
 
 def _packed(function: Any, arguments: tuple[Any, ...], timeout: float) -> bytes:
@@ -119,7 +122,7 @@ class _Process:
         )
         with (folder / f"{rank}.output").open("wb") as output:
             self.popen = subprocess.Popen(
-                [sys.executable, "-c", code],
+                [sys.executable, "-u", "-c", code],  # what was printed before a crash is not lost
                 stdin=subprocess.PIPE,  # it watches this end, and ends with it
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -163,21 +166,18 @@ class _Process:
             with contextlib.suppress(OSError):  # it has just died
                 self.popen.stdin.write(b"?")
 
-    def dismiss(self) -> None:
-        """Let it end in its own way, but not for long."""
-        self._close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it will be killed
-            self.popen.wait(10)
-
-    def kill(self) -> None:
-        """End it, if it has not ended, and wait until the system knows it no more."""
-        self._close()
-        self.popen.kill()
-        self.popen.wait()
-
-    def _close(self) -> None:
+    def let_go(self) -> None:
+        """Tell it that it may end."""
         if self.popen.stdin is not None:
             self.popen.stdin.close()
+
+    def end(self, patience: float = 10.0) -> None:
+        """Wait until it has ended, but not for long."""
+        self.let_go()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(patience)
+        self.popen.kill()
+        self.popen.wait()
 
 
 def _wait_for_all(processes: list[_Process], timeout: float) -> None:
@@ -229,12 +229,12 @@ def _serve(folder: str, rank: int, n: int) -> None:
         torch.set_num_threads(1)
         function, arguments, timeout, cells = pickle.loads((desk.folder / "job").read_bytes())
         linecache.cache.update(cells)
-        desk.module = getattr(function, "__globals__", {}).get("__name__")
         _join(folder, rank, n, timeout)
+        desk.function = function
         desk.leave("started", b"")
         desk.leave("result", _sendable("result", function(*arguments)))
     except BaseException as error:  # also of sys.exit the others must be told
-        line = traceback.format_exception_only(error)[-1].strip()
+        line = ": ".join(filter(None, (type(error).__name__, str(error))))
         below = error.__traceback__.tb_next if error.__traceback__ else None
         trace = "".join(traceback.format_exception(type(error), error, below))
         desk.leave("error", pickle.dumps((line, trace)))
@@ -264,17 +264,16 @@ class _Desk:
 
     def __init__(self, folder: Path, rank: int) -> None:
         self.folder, self.rank = folder, rank
-        self.module: str | None = None
+        self.function: Any = None
         self.dismissed = threading.Event()
         self.done = False
 
     def leave(self, name: str, content: bytes) -> None:
         """Write a file that is there whole or not at all."""
-        path = self.folder / f"{self.rank}.{name}"
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = self.folder / f"{self.rank}.{name}.unfinished"
         unfinished.write_bytes(content)
-        unfinished.replace(path)
         self.done = self.done or name in ("result", "error")
+        unfinished.replace(unfinished.with_suffix(""))
 
     def watch(self) -> None:
         """Answer where this process is; end it when the one that started it has gone or wants no more."""
@@ -285,11 +284,12 @@ class _Desk:
         self.dismissed.set()
 
     def _where(self) -> str:
-        """The innermost line of what was sent by value; of the module of the function, that is."""
-        frame = sys._current_frames()[threading.main_thread().ident or 0]
-        found: FrameType | None = frame
-        while found is not None and found.f_globals.get("__name__") != self.module:
-            found = found.f_back
-        found = found or frame
-        text = linecache.getline(found.f_code.co_filename, found.f_lineno).strip()
-        return text or f"line {found.f_lineno} of {found.f_code.co_name}"
+        """The innermost line of the module of the function; all cells of a notebook are one."""
+        module = getattr(self.function, "__globals__", {}).get("__name__")
+        frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
+        while frame is not None and frame.f_globals.get("__name__") != module:
+            frame = frame.f_back
+        if frame is None:
+            return "its start" if self.function is None else repr(self.function)
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        return line or f"line {frame.f_lineno} of {frame.f_code.co_name}"

@@ -283,12 +283,12 @@ class KeptBytes:
         adam: of what Adam keeps for them.
     """
 
-    weights: float
-    gradients: float
-    adam: float
+    weights: float | int
+    gradients: float | int
+    adam: float | int
 
     @property
-    def total(self) -> float:
+    def total(self) -> float | int:
         """All three."""
         return self.weights + self.gradients + self.adam
 

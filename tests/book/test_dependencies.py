@@ -50,8 +50,8 @@ def test_a_chapter_imports_only_what_is_installed_with_it(chapter):
 
 
 def test_what_chapters_need_beyond_the_package_is_used():
-    # Chapter 17 reads two photographs that come with scikit-image, see minattn.tasks.stereo; functions of a notebook are
-    # sent to other processes with cloudpickle, see minattn.scaling.processes.
+    # Two photographs come with scikit-image, see minattn.tasks.stereo; functions of a notebook are sent to other
+    # processes with cloudpickle, see minattn.scaling.processes.
     assert names(BOOK) - {"scikit-image", "cloudpickle"} <= set().union(
         *(outside(code_of(chapter)) for chapter in CHAPTERS)
     )
