@@ -9,10 +9,19 @@ from pathlib import Path
 from book.tools.contents import LAST_OF_THE_TRUNK, chapters_in_order
 
 WAITING: dict[str, int] = {
-    "scaling.distributed": 23,
-    "scaling.launch": 23,
-    "scaling.sharded_checkpoints": 23,
-    "scaling.train": 23,
+    f"scaling.{name}": 23
+    for name in (
+        "processes",
+        "partial",
+        "shares",
+        "ring",
+        "gathered",
+        "traffic",
+        "distributed",
+        "sharded_checkpoints",
+        "train",
+        "launch",
+    )
 }
 """Modules whose chapter is still to come, with its number."""
 
