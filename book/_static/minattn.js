@@ -67,7 +67,7 @@ addEventListener("DOMContentLoaded", () => {
   });
   for (const side of ["primary", "secondary"]) {
     document.querySelector(`.bd-sidebar-${side}`)?.addEventListener("click", ({ target }) => {
-      if (!target.closest("a, button") || (side === "primary" && WIDE.matches)) return;
+      if (!target.closest("a") || (side === "primary" && WIDE.matches)) return;
       boxOf(side).checked = false; // a drawer has done its work once an entry is chosen
     });
   }

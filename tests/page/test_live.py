@@ -617,7 +617,7 @@ def test_numbers_are_read_in_many_spellings(page: Page, numbers: list[int]) -> N
     assert wrong == []
 
 
-def test_freedoms_of_german_are_granted(page: Page) -> None:
+def test_freedoms_of_german_and_digits_of_any_script_are_granted(page: Page) -> None:
     typed = {
         "tausend": 1000,
         "hundert": 100,
@@ -630,6 +630,11 @@ def test_freedoms_of_german_are_granted(page: Page) -> None:
         "fuenfunddreissig": 35,
         "FÜNFUNDDREISSIG": 35,
         "007": 7,
+        "٧٢٣٬٠٤٥": 723_045,
+        "۷۲۳": 723,
+        "７２３，０４５": 723_045,
+        "७२३": 723,
+        "𝟟𝟚𝟛": 723,
     }
     assert page.evaluate("(all) => all.map(minattn.readGerman)", list(typed)) == list(
         typed.values()
@@ -677,6 +682,8 @@ eins und zwanzig
 eine und zwanzig
 drei und zehn
 zwei und hundert
+١٢٫٥
+³
 """
 
 

@@ -60,6 +60,26 @@ TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
     .map(part => part.tagName + '.' + part.className).slice(0, 5)"""
 
+# A Tab stop that does nothing, or what scrolls and is none.
+REACH = """[...document.querySelectorAll('article *')].flatMap(part => {
+    const {overflowX, overflowY} = getComputedStyle(part);
+    const may = (overflow) => overflow === 'auto' || overflow === 'scroll';
+    const scrolls = (may(overflowX) && part.scrollWidth > part.clientWidth + 1)
+        || (may(overflowY) && part.scrollHeight > part.clientHeight + 1);
+    const does = part.matches('a, button, input, select, textarea, summary, audio, [role=slider]');
+    const stop = part.getAttribute('tabindex') === '0';
+    if (does || stop === scrolls || !part.checkVisibility()) return [];
+    return [`at ${innerWidth}, ${stop ? 'stops, and does not scroll' : 'scrolls, and is no stop'}: `
+        + part.outerHTML.slice(0, 80)];
+})"""
+# Code that is cut inside of a word, though the word would fit into a line.
+BROKEN = """[...document.querySelectorAll('article :not(pre) > code .pre')].filter(word => {
+    if (!word.checkVisibility() || /\\s/.test(word.textContent.trim())) return false;
+    const parts = [...word.getClientRects()];
+    const whole = parts.reduce((sum, part) => sum + part.width, 0);
+    return parts.length > 1 && whole < word.closest('p, li, td, th, dd, dt, figcaption, h1, h2, h3').clientWidth;
+}).map(word => word.textContent)"""
+
 PAGES = pages() or [LANDING]  # a site that is not built is reported by its fixture
 every_page = pytest.mark.parametrize("page", PAGES)
 
@@ -73,6 +93,8 @@ class Visit:
     live: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
+    reach: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
     blank_icons: list[str] = field(default_factory=list)
 
@@ -99,9 +121,13 @@ def visit(browser: Browser, address: str) -> Look:
         for width in LAPTOPS:
             page.set_viewport_size(DESK | {"width": width})
             seen.cut += page.evaluate(CUT)
+            page.evaluate(NEXT_FRAMES)
+            seen.reach += page.evaluate(REACH)
         page.set_viewport_size(PHONE)
         page.evaluate(NEXT_FRAMES)  # live places follow the window a frame later
         seen.too_wide = page.evaluate(TOO_WIDE)
+        seen.reach += page.evaluate(REACH)
+        seen.broken = page.evaluate(BROKEN)
         seen.blank_icons += page.evaluate(BLANK_ICONS)
 
         seen.violations = violations(page)
@@ -142,6 +168,18 @@ def test_axe_sees_a_pale_word_in_code_that_was_thinned_out(browser: Browser) -> 
 @every_page
 def test_a_phone_need_not_scroll_sideways(page: str, visit: Look) -> None:
     assert visit(page).too_wide == []
+
+
+@every_page
+def test_what_scrolls_is_a_tab_stop_and_nothing_else_that_does_nothing(
+    page: str, visit: Look
+) -> None:
+    assert visit(page).reach == []
+
+
+@every_page
+def test_a_phone_breaks_no_word_of_code_that_fits(page: str, visit: Look) -> None:
+    assert visit(page).broken == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])

@@ -1,0 +1,225 @@
+"""What a reader meets who sees the pages otherwise: in the system's own colours, without scripts, on a slow network."""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route
+
+from book.tools.browsing import (
+    CHROMIUM,
+    DESK,
+    MISSING,
+    PHONE,
+    VIOLATIONS,
+    axe_script,
+    open_live,
+)
+
+if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
+    pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
+
+pytestmark = pytest.mark.page
+
+LANDING = "book/index.html"
+CHAPTER = "notebooks/02_soft_attention.html"  # the translator
+PLAYGROUND = "notebooks/03_queries_keys_values.html"
+MAPS = "notebooks/04_self_attention.html"
+LISTENER = "notebooks/14_speech.html"
+
+# The contrast of each word with the nearest ground that has a colour, where it is less than everyone can read.
+PALE = """() => {
+    const [canvas] = [document.createElement('canvas').getContext('2d', {willReadFrequently: true})];
+    const paint = (colours) => {
+        canvas.clearRect(0, 0, 1, 1);
+        for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+        return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    };
+    const light = (colour) => {
+        const [r, g, b] = colour.map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const pale = new Set();
+    for (const part of document.querySelectorAll('body :is(p, a, li, th, td, h1, h2, pre, pre span, code, summary)')) {
+        if (!part.checkVisibility({visibilityProperty: true}) || !part.textContent.trim()) continue;
+        const grounds = [];
+        for (let p = part; p; p = p.parentElement) grounds.unshift(getComputedStyle(p).backgroundColor);
+        const ground = paint(grounds), ink = paint([...grounds, getComputedStyle(part).color]);
+        const [less, more] = [light(ground), light(ink)].sort((a, b) => a - b);
+        const contrast = (more + 0.05) / (less + 0.05);
+        if (contrast < 4.5) pale.add(`${contrast.toFixed(1)}: ${ink} on ${ground}, ${part.tagName}`);
+    }
+    return [...pale].slice(0, 10);
+}"""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Open]:
+    contexts: list[BrowserContext] = []
+
+    def start(name: str, **settings: object) -> Page:
+        context = browser.new_context(**{"viewport": DESK, "reduced_motion": "reduce"} | settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{address}/{name}", wait_until="networkidle")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+def ground(part: Locator) -> tuple[int, ...]:
+    """The colour of most of it."""
+    seen = pixels(part)
+    return max(seen.getcolors(seen.width * seen.height) or [])[1]
+
+
+def pixels(part: Locator) -> Image.Image:
+    return Image.open(io.BytesIO(part.screenshot())).convert("RGB")
+
+
+# the system's own colours -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [PLAYGROUND, MAPS, LISTENER, CHAPTER])
+def test_in_the_systems_colours_grounds_that_tell_something_are_kept(
+    name: str, scheme: str, open_page: Open
+) -> None:
+    page = open_page(name, forced_colors="active", color_scheme=scheme)
+    open_live(page)
+    page.wait_for_timeout(300)
+    place = page.locator(".live").first
+    telling = {
+        PLAYGROUND: (".weights td:nth-of-type(3) button", 2),  # two weights that differ
+        MAPS: (".scale .stop", 5),
+        LISTENER: (".scale .stop", 5),
+        CHAPTER: (".source li", 2),  # one is looked at, the others hardly
+    }
+    selector, least = telling[name]
+    grounds = {pixels(part).getpixel((2, 5)) for part in place.locator(selector).all()}
+    assert len(grounds) >= least
+    chosen = {
+        PLAYGROUND: ("[aria-pressed=true][data-preset]", "[aria-pressed=false][data-preset]"),
+        MAPS: (".tokens .looking", ".tokens label:not(.looking)"),
+        CHAPTER: (".target [aria-pressed=true]", ".target [aria-pressed=false]"),
+    }
+    if name in chosen:
+        one, other = (ground(place.locator(kind).first) for kind in chosen[name])
+        assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) > 150
+    page.evaluate(axe_script())
+    assert page.evaluate(VIOLATIONS.replace("axe.run(", "axe.run('.live', ")) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [LANDING, CHAPTER])
+def test_in_the_systems_colours_figures_are_dark_on_white(
+    name: str, scheme: str, open_page: Open
+) -> None:
+    page = open_page(name, forced_colors="active", color_scheme=scheme)
+    figures = page.locator("article figure img, article .cell_output img")
+    assert figures.count() > 0
+    for figure in figures.all()[:3]:
+        assert min(ground(figure)) > 240
+
+
+# without scripts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("name", [LANDING, CHAPTER, "book/api_support.html"])
+def test_without_scripts_a_page_can_be_read_and_has_no_dead_button(
+    name: str, size: dict, scheme: str, open_page: Open
+) -> None:
+    page = open_page(name, java_script_enabled=False, color_scheme=scheme, viewport=size)
+    assert page.evaluate(PALE) == []
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = max(map(int, re.findall(r"\d+", paper)[:3])) < 60
+    assert dark == (scheme == "dark")
+    assert page.locator("button:visible, .bd-header-article label:visible").count() == 0
+    assert page.locator(".bd-sidebar-primary a", has_text="Self-attention").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+# on a slow network, and on none -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [LANDING, PLAYGROUND, MAPS, LISTENER])
+def test_a_place_says_at_once_that_it_is_being_loaded(name: str, open_page: Open) -> None:
+    page = open_page(name)
+    held: list[Route] = []
+    page.route("**/live/*.js", lambda route: held.append(route))
+    place = page.locator(".live").first
+    button = place.locator(".live-invite")
+    button.click()
+    assert "Loading" in place.get_by_role("status").inner_text()
+    button.click()  # an impatient reader
+    page.locator("article h1 + p").click()  # who reads on
+    page.locator(".navbar-brand").focus()
+    while held or place.locator(".live-invite").count():
+        if held:
+            held.pop(0).continue_()
+        page.wait_for_timeout(20)
+    assert place.locator(":scope > div").count() == 1
+    assert page.locator(".navbar-brand").evaluate("link => link === document.activeElement")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [(LANDING, "elements.js"), (PLAYGROUND, "playground.js"), (MAPS, "maps.js")],
+)
+def test_a_place_that_could_not_be_loaded_says_what_to_do(
+    name: str, file: str, open_page: Open
+) -> None:
+    page = open_page(name)
+    page.route(f"**/live/{file}", lambda route: route.abort())
+    place = page.locator(".live").first
+    place.locator(".live-invite").click()
+    told = place.get_by_role("status", name="").filter(has_text="press the button again")
+    told.wait_for()
+    assert file in told.inner_text() and "connected" in told.inner_text()
+    assert place.locator(".live-invite").evaluate("button => button === document.activeElement")
+    page.unroute(f"**/live/{file}")
+    page.keyboard.press("Enter")
+    place.locator(".live-invite").wait_for(state="detached")
+
+
+# what is remembered -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["http", "file"])
+def test_contents_that_were_hidden_stay_hidden(
+    by: str, browser: Browser, address: str, site: Path
+) -> None:
+    root = address if by == "http" else site.as_uri()
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{root}/{CHAPTER}", wait_until="networkidle")
+    contents = page.locator(".bd-sidebar-primary .navbar-brand")
+    page.locator(".primary-toggle").click()
+    contents.wait_for(state="hidden")
+    page.locator("a.right-next").click()
+    page.wait_for_url("**/03_*")
+    page.locator("a.right-next").wait_for()
+    assert not contents.is_visible()
+    page.go_back(wait_until="load")
+    assert not contents.is_visible()
+    page.set_viewport_size(PHONE)  # there it would be a drawer over the text
+    page.wait_for_timeout(400)
+    assert not contents.is_visible()
+    page.set_viewport_size(DESK)
+    page.wait_for_timeout(400)
+    assert not contents.is_visible()
+    page.locator(".primary-toggle").click()
+    contents.wait_for()
+    page.goto(f"{root}/{PLAYGROUND}", wait_until="networkidle")
+    assert contents.is_visible()
+    context.close()
