@@ -208,7 +208,7 @@ addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("div.choice").forEach(makeChoice);
 });
 
-// Places: what a link leads to may stand in a fold, such as a line of closed checks.
+// Places: what a link leads to may stand in a fold, such as a line of closed checks. Not every browser opens it.
 function openTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const closed = [];

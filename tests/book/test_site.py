@@ -234,7 +234,7 @@ def test_the_number_of_a_chapter_comes_from_its_name(name, number):
     assert numbered(name, "Title") == ("Title" if number is None else f"{number}. Title")
 
 
-@pytest.mark.parametrize("name", ["notebooks/05_multi_head", "book/glossary"])
+@pytest.mark.parametrize("name", ["notebooks/00_check", "notebooks/05_multi_head", "book/glossary"])
 def test_a_title_gets_its_number_and_keeps_its_anchor(name):
     document = new_document("page")
     section = nodes.section("", nodes.title("", "Attention"), ids=["attention"])

@@ -103,9 +103,10 @@ def test_a_link_into_closed_checks_opens_them(browser: Browser, address: str, si
     target.wait_for(state="visible")
     assert 0 < target.bounding_box()["y"] < 800
     assert page.locator("details.checks[open]").count() == 1
-    others = soup(site, CHAPTER).select(".checks li[id^=claim-]")
-    page.evaluate("id => { location.hash = id }", others[-1]["id"])
-    page.locator(":target").wait_for(state="visible")
+    # Chromium opens it by itself; another browser has our script alone.
+    page.evaluate("document.querySelector('details.checks[open]').open = false")
+    page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+    assert target.is_visible()
     page.close()
 
 
