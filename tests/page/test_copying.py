@@ -37,7 +37,7 @@ PRESS = """() => {
 def test_every_button_copies_what_one_would_type(name: str, browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}/{name}", wait_until="networkidle")
-    page.locator(".copybtn").first.wait_for()
+    page.locator(".copybtn").first.wait_for(state="attached")
     blocks = page.evaluate(PRESS)
     assert len(blocks) > 3
     for shown, copied in blocks:
