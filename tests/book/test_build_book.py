@@ -1,12 +1,19 @@
 """How the book is built and shown."""
 
+import os
 import subprocess
+import sys
+import urllib.request
+from email.utils import formatdate
 from pathlib import Path
+
+import pytest
 
 from book.tools import (
     build_book,
     serve,
 )
+from book.tools.browsing import served
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,8 +23,9 @@ def test_a_build_is_repeated_only_when_something_changed(tmp_path, monkeypatch, 
 
     def jupyter_book(command, stdout, **others):
         made.append(command)
-        (tmp_path / "_build/html").mkdir()
-        (tmp_path / "_build/html/index.html").touch()
+        html = Path(command[command.index("--path-output") + 1]) / "_build" / "html"
+        html.mkdir(parents=True)
+        (html / "index.html").write_text(str(len(made)))
         stdout.write(message)
         return subprocess.CompletedProcess(command, returncode)
 
@@ -32,6 +40,7 @@ def test_a_build_is_repeated_only_when_something_changed(tmp_path, monkeypatch, 
     assert said[0] == "page.md:3: WARNING: no such label"
     assert len(said) == 4
     assert len(made) == 2
+    assert not (tmp_path / "_build/html").exists()
 
     message, returncode = "", 0
     assert build_book.build(tmp_path) == 0
@@ -42,6 +51,52 @@ def test_a_build_is_repeated_only_when_something_changed(tmp_path, monkeypatch, 
     (tmp_path / "book/page.md").unlink()
     assert build_book.build(tmp_path) == 0
     assert len(made) == 5
+
+    # What cannot be built leaves the last good one where it is.
+    (tmp_path / "book/page.md").touch()
+    message, returncode = "page.md:3: WARNING: no such label\n", 1
+    assert build_book.build(tmp_path) == 1
+    assert (tmp_path / "_build/html/index.html").read_text() == "5"
+    (tmp_path / "book/page.md").unlink()
+    assert build_book.build(tmp_path) == 0
+    assert len(made) == 6
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
+def test_what_a_build_says_is_read_whatever_outputs_are_written_in(
+    encoding, tmp_path, monkeypatch, capsys
+):
+    """The log is written by another process, which is told how."""
+    builder = tmp_path / "bin/jupyter-book"
+    builder.parent.mkdir()
+    builder.write_text(f"#!{sys.executable}\nprint('WARNING: no “label” ✓')\nraise SystemExit(1)\n")
+    builder.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    assert build_book.build(tmp_path) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "WARNING: no “label” ✓"
+
+
+def test_the_tools_print_to_any_output():
+    code = "import book.tools, sys; print('✓ Größe'); print('✓', file=sys.stderr)"
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=settings, capture_output=True)
+    assert done.returncode == 0
+    assert done.stdout.decode("ascii").split() == [r"\u2713", r"Gr\xf6\xdfe"]
+
+
+def test_the_served_book_is_asked_for_again_each_time(tmp_path):
+    """Not even the date of what the browser has is trusted: what is new may be older by its date."""
+    (tmp_path / "page.html").write_text("first")
+    with served(tmp_path) as address:
+        for words in ("first", "second"):
+            (tmp_path / "page.html").write_text(words)
+            asked = urllib.request.Request(
+                f"{address}/page.html", headers={"If-Modified-Since": formatdate(usegmt=True)}
+            )
+            with urllib.request.urlopen(asked) as answer:
+                assert answer.headers["Cache-Control"] == "no-cache"
+                assert answer.read().decode() == words
 
 
 def test_the_book_is_served_to_this_machine_only_and_on_another_port_if_need_be(tmp_path):
