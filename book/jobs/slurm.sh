@@ -13,6 +13,6 @@
 # is where they meet. A job that ran out of time is submitted again as it was: it goes on.
 set -euo pipefail
 
-FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 export FIRST HOSTS="$SLURM_NNODES" PROCESSES="$SLURM_CPUS_PER_TASK" RUN="$SLURM_JOB_ID"
 srun --kill-on-bad-exit=1 book/jobs/several_hosts.sh "$@"

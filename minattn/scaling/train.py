@@ -5,7 +5,8 @@ r"""Train on any number of processes (chapter 23), with the same result.
     torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m minattn.scaling.train --steps 200                                       the same on each of two
 
-``python -m minattn.scaling.launch`` in place of ``torchrun`` says in one line what went wrong.
+``python -m minattn.scaling.launch`` in place of ``torchrun`` says in one line what went wrong. On several hosts only it
+lets processes find together again after a restart.
 
 All processes draw the same batches, and each takes its rows, so the number of processes changes sums by no more than
 rounding. Training enlarges that: a ReLU at 0 turns either way, and Adam makes steps of the rounding of gradients that
