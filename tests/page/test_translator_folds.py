@@ -637,3 +637,23 @@ def test_an_open_fold_follows_words_that_come_one_by_one(open_page: Open) -> Non
     assert done(page) == "Right, every word."
     assert page.locator(".large-map rect[data-value]").count() == 100
     assert "After “" in page.locator(".runners caption").inner_text()
+
+
+def test_folds_that_are_open_before_there_is_anything_to_show_wait_for_it(open_page: Open) -> None:
+    """As for paper, or a search of the browser's."""
+    page = open_page("additive", number="45")
+    page.evaluate(
+        """async () => {
+            const load = minattn.loadModel;
+            let go;
+            minattn.loadModel = (name) => new Promise((done) => { go = done; }).then(() => load(name));
+            minattn.widgets.translator(document.querySelector('.live'));
+            document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
+            await new Promise((done) => setTimeout(done, 100));
+            go();
+        }"""
+    )
+    done(page)
+    assert page.locator(".runners tbody tr").count() == 5
+    assert page.locator(".large-map rect[data-value]").count() > 0
+    assert page.locator(".words button").count() > 0

@@ -16,7 +16,8 @@ minattn.widgets = minattn.widgets ?? {};
     },
     transformer: {
       title: "The Transformer, two blocks",
-      hint: "This model is so sure of its words that the first beam is far ahead, and a wider search finds nothing new.",
+      hint: "This model is so sure of its words that the first beam is far ahead, and a wider search finds " +
+        "nothing new.",
     },
   };
   const MOST = 26; // words: the longest number has 23, and the end
@@ -117,7 +118,11 @@ minattn.widgets = minattn.widgets ?? {};
         if (mine !== latest) return;
         const options = { nBeams, alpha: Number(penalty.value), maxLength: MOST };
         const isNew = shown?.number !== number;
-        shown = { number, asked: minattn.englishWords(number), ...minattn.beamSearch(model, minattn.germanWords(number), options) };
+        shown = {
+          number,
+          asked: minattn.englishWords(number),
+          ...minattn.beamSearch(model, minattn.germanWords(number), options),
+        };
         say("");
         results.hidden = false;
         tellFound(nBeams);
@@ -158,7 +163,9 @@ minattn.widgets = minattn.widgets ?? {};
       const before = word === null ? said : said.slice(0, -1);
       const tail = before.slice(-TAIL);
       return h("tr", { class: kept ? "kept" : "dropped" },
-        h("td", {}, h("span", { "aria-hidden": "true" }, kept ? "✓" : "✗"), h("span", { class: "unseen" }, kept ? "kept" : "dropped")),
+        h("td", {},
+          h("span", { "aria-hidden": "true" }, kept ? "✓" : "✗"),
+          h("span", { class: "unseen" }, kept ? "kept" : "dropped")),
         h("th", { scope: "row" }, before.length > tail.length ? "… " : "", tail.join(" "), " ",
           word === null ? h("small", {}, "(has ended)") : h("b", {}, word)),
         h("td", {}, minus(logProbability)), h("td", {}, minus(score)));
@@ -169,7 +176,8 @@ minattn.widgets = minattn.widgets ?? {};
       const isRight = ({ words, ended }) => ended && words.join(" ") === right;
       found.replaceChildren(...shown.beams.map((beam) =>
         h("tr", {},
-          h("th", { scope: "row" }, beam.words.join(" "), beam.ended ? "" : " …", isRight(beam) ? h("b", {}, " ✓ right") : ""),
+          h("th", { scope: "row" },
+            beam.words.join(" "), beam.ended ? "" : " …", isRight(beam) ? h("b", {}, " ✓ right") : ""),
           h("td", {}, minus(beam.logProbability)), h("td", {}, minus(beam.score)))));
       const place = shown.beams.findIndex(isRight);
       verdict.textContent = `${digits(shown.number)} is ${right}. ` + (place === 0

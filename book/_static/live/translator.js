@@ -218,7 +218,8 @@ minattn.widgets = minattn.widgets ?? {};
     };
     const folds = minattn.translatorFolds.map((make) => {
       const fold = make(desk);
-      const box = h("details", { ontoggle: () => box.open && fold.show() }, h("summary", {}, fold.title), fold.body);
+      const unfold = () => box.open && result && fold.show();
+      const box = h("details", { ontoggle: unfold }, h("summary", {}, fold.title), fold.body);
       return { ...fold, box };
     });
     const more = h("div", { class: "more" }, ...folds.map(({ box }) => box));
@@ -290,7 +291,7 @@ minattn.widgets = minattn.widgets ?? {};
      *
      * still: show it at once, and stay at the chosen word.
      */
-    function run({ model = result.model, number: typed = result.number, key = name, drawing = false, still = false }) {
+    function run({ model = result.model, number: typed = result.number, key = name, drawing, still }) {
       const german = minattn.germanWords(typed);
       const choice = (logits) => minattn.draw(minattn.tempered(logits, temperature));
       const found = drawing ? model.write(german, choice, MOST, changes) : model.greedy(german, MOST, changes);
@@ -496,6 +497,7 @@ minattn.widgets = minattn.widgets ?? {};
       parts.targets = result.steps.map(({ token }, t) => {
         const isWrong = wrong.has(t);
         const why = wrong.get(t) ? `wrong: ${wrong.get(t)} was asked` : "wrong: too much";
+        const signs = (isWrong ? "✗" : "") + (differs.has(t) ? "≠" : "");
         const button = h("button", {
           type: "button", class: isWrong ? "wrong" : null, tabindex: -1,
           "aria-describedby": looks.id,
@@ -504,8 +506,7 @@ minattn.widgets = minattn.widgets ?? {};
           onmouseenter: () => choose(t),
         },
         h("span", { class: "word" }, token),
-        isWrong || differs.has(t)
-          ? h("span", { class: "cross", "aria-hidden": "true" }, `${isWrong ? "✗" : ""}${differs.has(t) ? "≠" : ""}`) : "",
+        signs ? h("span", { class: "cross", "aria-hidden": "true" }, signs) : "",
         isWrong ? h("span", { class: "unseen" }, ` (${why}) `) : "",
         differs.has(t) ? h("span", { class: "unseen" }, ` (untouched: ${differs.get(t) ?? "no such word"}) `) : "",
         h("small", {}, " ", probabilityAt(t)));

@@ -109,11 +109,16 @@ window.minattn = window.minattn ?? {};
     const kinds = h("select", { id: `${desk.id}-kind`, onchange: () => choose(kinds.value) },
       ...Object.entries(LOOKS).map(([value, { title }]) => h("option", { value }, title)));
     const who = h("div", { class: "bar" }, h("label", { for: kinds.id }, "who looks"), kinds);
-    const small = h("div", { class: "all-maps", role: "group", "aria-label": "All blocks and heads; choose one to enlarge" });
+    const small = h("div", {
+      class: "all-maps", role: "group", "aria-label": "All blocks and heads; choose one to enlarge",
+    });
     const frame = h("div", { class: "large-map" });
-    const rows = h("select", { id: `${desk.id}-row`, onchange: () => mark(Number(rows.value)), "aria-describedby": `${desk.id}-row-told` });
+    const rows = h("select", {
+      id: `${desk.id}-row`, onchange: () => mark(Number(rows.value)), "aria-describedby": `${desk.id}-row-told`,
+    });
     const sentence = h("p", { class: "status", id: `${desk.id}-row-told` });
-    const head = () => (drawn.blocks.flat().length === 1 ? "its weights" : `block ${at.block + 1}, head ${at.head + 1}`);
+    const isOnly = () => drawn.blocks.flat().length === 1;
+    const head = () => (isOnly() ? "its weights" : `block ${at.block + 1}, head ${at.head + 1}`);
 
     function choose(next) {
       kind = next;
@@ -148,7 +153,8 @@ window.minattn = window.minattn ?? {};
         weights: drawn.blocks[at.block][at.head], rows: drawn.rows, columns: drawn.columns,
         title: `${LOOKS[kind].title[0].toUpperCase()}${LOOKS[kind].title.slice(1)}: ${head()}`,
         about: `Attention weights between 0 and 1 for the number ${desk.digits(result.number)}, translated by ` +
-          `${desk.modelTitle()}. ${LOOKS[kind].axes}. A row sums to 1.${desk.isTouched() ? " Heads are silent or words hidden." : ""}`,
+          `${desk.modelTitle()}. ${LOOKS[kind].axes}. A row sums to 1.` +
+          (desk.isTouched() ? " Heads are silent or words hidden." : ""),
         axes: LOOKS[kind].axes,
         choose: mark,
       });
