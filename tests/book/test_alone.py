@@ -174,4 +174,10 @@ def test_two_that_want_an_environment_make_one(tmp_path):
     (tmp_path / "go").touch()
     assert first.wait() == second.wait() == 0
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert sum("venv" in call for call in calls) == 1
+    assert [call.split()[1] for call in calls] == ["venv", "pip", "pip", "pip"]
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    take, path = alone.take, tmp_path / "_build/thing.lock"
+    monkeypatch.setattr(alone, "take", lambda file: (take(file), path.unlink()))
+    assert alone.locked(path) is None
