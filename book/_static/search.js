@@ -16,8 +16,23 @@ const KINDS = {
 // for all words together: what was asked is the heading, begins it, stands in it, stands in the text, in the same order.
 const WORTH = { heading: 4, title: 1, exact: 8, begins: 4, inside: 3, told: 1.5, pairs: 1.5 };
 
-let places = [];
+const TEXT = new URL("search-text.js", document.currentScript.src);
+
+const places = [];
 let meanLength = 1;
+let reading;
+
+// The text is loaded for the first question: it weighs more than the rest of the page.
+function read() {
+  reading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = TEXT;
+    script.onload = resolve;
+    script.onerror = reject;
+    document.head.append(script);
+  });
+  return reading;
+}
 
 function minattnSearch(pages) {
   for (const [page, ...records] of pages) {
@@ -31,7 +46,6 @@ function minattnSearch(pages) {
     });
   }
   meanLength = places.reduce((sum, place) => sum + place.low.length, 0) / places.length;
-  start();
 }
 
 // What was asked, as words; Chinese has no spaces, and goes by pairs of its letters.
@@ -230,8 +244,18 @@ function start() {
     }
   }
 
-  function show() {
+  async function show() {
     const question = field.value.trim();
+    if (question && !places.length) {
+      said.textContent = "Reading the book …";
+      try {
+        await read();
+      } catch {
+        said.textContent = `The file ${TEXT.pathname.split("/").at(-1)} is missing.`;
+        return;
+      }
+      if (question !== field.value.trim()) return; // what was typed meanwhile is shown by itself
+    }
     const hits = find(question);
     say(question, hits);
     list.replaceChildren(...hits.slice(0, SHOWN).map(resultOf));
@@ -253,10 +277,10 @@ function start() {
       show();
     }, 150);
   });
-  field.form.addEventListener("submit", (event) => {
+  field.form.addEventListener("submit", async (event) => {
     event.preventDefault();
     history.replaceState(null, "", address(field.value));
-    show();
+    await show();
     list.querySelector("a")?.focus();
   });
   // Arrows go from the field to the results, through them and back.
@@ -273,3 +297,5 @@ function start() {
   show();
   field.focus();
 }
+
+start();

@@ -74,7 +74,7 @@ TEXT = 500_000  # bytes, gzipped: a goal, for a book of some thirty chapters and
 
 FIRST = """question => find(question).map(({ place }) =>
     [`${place.page}#${place.anchor}`, place.heading]).slice(0, 2)"""
-READY = "document.getElementById('search-said').textContent !== ''"
+READY = "!/^(Reading.*)?$/.test(document.getElementById('search-said').textContent)"
 
 Ask = Callable[[str], Page]
 
@@ -90,7 +90,7 @@ def searching(root: str, browser: Browser) -> Iterator[Page]:
     faults: list[str] = []
     context = browser.new_context()
     page = watch(context, faults, root)
-    page.goto(f"{root}/search.html")
+    page.goto(f"{root}/search.html?q=attention")
     page.wait_for_function(READY)
     yield page
     assert faults == []
@@ -218,13 +218,20 @@ def test_results_are_accessible_and_fit_a_phone(browser: Browser, address: str) 
     context.close()
 
 
+def test_the_text_is_loaded_for_the_first_question_only(ask: Ask) -> None:
+    page = ask("")
+    assert page.evaluate("places.length") == 0
+    page.keyboard.type("key")
+    page.locator("#search-results li").first.wait_for()
+
+
 def test_the_text_is_light_and_no_other_page_loads_it(site: Path) -> None:
     text = (site / "_static" / "search-text.js").read_bytes()
     assert len(gzip.compress(text)) <= TEXT
     loading = [
         path.relative_to(site).as_posix()
         for path in site.rglob("*.html")
-        if "search-text.js" in path.read_text("utf-8")
+        if "_static/search.js" in path.read_text("utf-8")
     ]
     assert loading == ["search.html"]
     left = [path.name for path in site.rglob("*.js") if "search" in path.name.lower()]
