@@ -60,14 +60,14 @@ def test_rules_for_classes_that_no_page_mentions_are_left_out(css, kept):
 
 def test_only_the_two_large_style_sheets_of_a_site_are_made_light(tmp_path):
     static = tmp_path / "_static"
-    for folder in ("styles", "vendor", "mathjax"):
+    for folder in ("styles", "vendor", mathjax.MATHJAX):
         (static / folder).mkdir(parents=True)
     sheets = [*styles.LARGE_STYLES, "minattn.css"]
     for name in sheets:
         (static / name).write_text(".a{b:c}.d{e:f}.g{h:i}")
     (tmp_path / "index.html").write_text('<p class="x a">')
     (static / "minattn.js").write_text("part.classList.add('d')")
-    (static / "mathjax" / "mathjax.js").write_text("g")
+    (static / mathjax.MATHJAX / "mathjax.js").write_text("g")
     styles.lighten_styles(SimpleNamespace(outdir=tmp_path))
     *large, ours = [(static / name).read_text() for name in sheets]
     assert large == [".a{b:c}.d{e:f}"] * 2
