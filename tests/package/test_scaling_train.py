@@ -138,7 +138,7 @@ def on_each(folder, ports):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
-    return run_on(4, on_each, str(folder), [free_port(), free_port()], timeout=400)
+    return run_on(4, on_each, str(folder), [free_port(), free_port()], timeout=900)
 
 
 @pytest.fixture
