@@ -1,9 +1,10 @@
-r"""Train on any number of processes (chapter 23), with the same result.
+"""Train on any number of processes (chapter 23), with the same result.
 
-    python -m minattn.scaling.train --steps 200                                    one process
-    torchrun --nproc-per-node 2 -m minattn.scaling.train --steps 200               two, on this machine
-    torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
-        -m minattn.scaling.train --steps 200                                       the same on each of two
+    python -m minattn.scaling.train --steps 200
+    torchrun --nproc-per-node 2 -m minattn.scaling.train --steps 200
+    torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:29400 -m minattn.scaling.train
+
+The first is one process, the second two on this machine, the third is typed on each of two hosts.
 
 ``python -m minattn.scaling.launch`` in place of ``torchrun`` says in one line what went wrong. On several hosts only it
 lets processes find together again after a restart.
