@@ -273,6 +273,11 @@ minattn.widgets = minattn.widgets ?? {};
         return [x, y];
       };
       let grab = null; // from the pointer to the corner, so that nothing jumps when it is taken
+      const follow = (event) => {
+        if (grab === null) return;
+        const [x, y] = pixel(event);
+        move(x + grab[0], y + grab[1]);
+      };
       const release = () => {
         grab = null;
         part.classList.remove("held");
@@ -287,12 +292,11 @@ minattn.widgets = minattn.widgets ?? {};
           grab = [at()[0] - x, at()[1] - y];
           part.classList.add("held");
         },
-        pointermove: (event) => {
-          if (grab === null) return;
-          const [x, y] = pixel(event);
-          move(x + grab[0], y + grab[1]);
+        pointermove: follow,
+        pointerup: (event) => {
+          follow(event); // what a finger did last may not have been told
+          release();
         },
-        pointerup: release,
         pointercancel: release,
         focus: onfocus,
         keydown: (event) => {
@@ -306,6 +310,8 @@ minattn.widgets = minattn.widgets ?? {};
         },
       };
       for (const [name, act] of Object.entries(on)) part.addEventListener(name, act);
+      // touch-action says so too, but not every browser heeds it inside a drawing: the page shall not scroll along.
+      part.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
       return part;
     }
 
