@@ -32,7 +32,8 @@ from book.tools.contents import contents
 
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
-LEFT_OUT = "script, .headerlink, .place-link, .viewcode-link, .copybtn, .live, a.start"
+NO_TWIN = ".live:not(:has(> p:first-child))"
+LEFT_OUT = f"script, .headerlink, .place-link, .viewcode-link, .copybtn, {NO_TWIN}, a.start"
 SOLUTIONS = "div.cell.tag_hide-cell"
 CHOICES = "div.choice > details"
 # A4 less its margins, in CSS pixels: 210 mm - 2 x 18 mm.
