@@ -42,6 +42,10 @@ const PLACES = {
     invite: "Hear it, and watch where it attends",
     needs: ["loading.js"],
   },
+  scene: {
+    invite: "Make a scene, and watch where the model looks",
+    needs: ["attention.js", "layers.js", "convolutions.js", "loading.js", "scene_model.js"],
+  },
 };
 const filesOf = (kind) => ["live.css", `${kind}.css`, "elements.js", ...PLACES[kind].needs, `${kind}.js`];
 const loaded = new Map();

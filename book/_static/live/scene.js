@@ -1,0 +1,796 @@
+// The live place of chapters 15 and 16: put emoji on a picture, and watch it be put into words or into boxes, with
+// where each word or each query looks. The models are in scene_model.js.
+window.minattn = window.minattn ?? {};
+minattn.widgets = minattn.widgets ?? {};
+
+(() => {
+  "use strict";
+
+  const { viridis, readableOn, h, s, set } = minattn.elements;
+
+  const MOST = 6; // things
+  const SIZES = [12, 13, 14, 15, 16]; // pixels, as in training
+  const ENOUGH = 0.5; // the overlap with which a thing counts as found
+  const SLOW = 100; // milliseconds: what takes longer is announced
+  const REST = 400; // milliseconds of rest before it is spoken
+  const PAUSE = 900; // milliseconds for a word, when one follows the other
+
+  const GROUNDS = {
+    white: { title: "white", ground: () => [255, 255, 255] },
+    sand: { title: "sand", ground: () => [240, 222, 180] },
+    blue: { title: "blue", ground: () => [150, 190, 235] },
+    evening: { title: "from blue to red", ground: (x, y) => [130 + 3 * y, 150, 230 - 3 * y] },
+  };
+
+  const start = () => [ // the scene that the chapters begin with
+    { name: "cat", x: 3, y: 2, size: 14 },
+    { name: "car", x: 22, y: 3, size: 14 },
+    { name: "banana", x: 12, y: 24, size: 14 },
+  ];
+
+  const MODES = {
+    captions: { title: "in words", model: "scene_captioner", chapter: 15 },
+    queries: { title: "in boxes", model: "scene_queries", chapter: 16 },
+  };
+
+  const number = (x) => x.toFixed(2);
+  const quoted = (word) => `“${word}”`;
+  const listed = (words, last = "and") =>
+    words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} ${last} ${words.at(-1)}`;
+  const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+  const largest = (row) => row.indexOf(Math.max(...row));
+  const random = (n) => Math.floor(Math.random() * n);
+
+  let made = 0; // so that names are unique where a page has two places
+
+  function workshop(replace, place, { stem, models, sprites }) {
+    const { SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, cellsInside, middle, shared, boxIou } = minattn.scenes;
+    const id = `scene-${(made += 1)}`;
+    const sheets = Object.fromEntries(sprites.sets.map((one) => [one.name, sheet(one, sprites.classes)]));
+    const setOf = (designer) => sprites.sets.find(({ name }) => name === designer);
+
+    let mode = place.dataset.mode === "queries" ? "queries" : "captions";
+    let designer = "noto"; // of all that is put on the picture
+    let ground = "white";
+    let things = [];
+    let chosen = null; // a word or a query, by number
+    let hovered = null;
+    let steered = new Map(); // the middle of where a word has to look, by the number of the word
+    let off = new Set(); // queries
+    let cells; // what the stem sees
+    let result; // words, or the answers of queries
+    let whole; // the answers of all queries
+    let took = 0;
+
+    // ---- what stays ------------------------------------------------------------------------------
+
+    const modes = Object.entries(MODES).map(([name, { title }]) =>
+      h("button", { type: "button", "data-mode": name, onclick: () => switchTo(name) }, title));
+    const canvas = h("canvas", { width: SIZE, height: SIZE, "aria-hidden": "true" });
+    const layers = ["cells", "boxes", "things", "looks"].map((name) => s("g", { class: name }));
+    const [cellLayer, boxLayer, thingLayer, lookLayer] = layers;
+    const stage = s("svg", {
+      viewBox: `0 0 ${SIZE} ${SIZE}`, role: "group",
+      "aria-label": "The picture, 40 by 40 pixels. Arrow keys move the thing in focus, with Shift in larger steps; Delete removes it.",
+    }, ...layers);
+    const chips = h("div", { class: "bar chips", role: "group", "aria-label": "On the picture" });
+    const answer = h("div", { class: "answer" });
+    const spoken = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+    const notice = h("p", { class: "notice", role: "status" });
+    const busy = h("p", { class: "busy", role: "status" });
+    const tray = h("div", { class: "tray", role: "group", "aria-label": "Put on the picture" });
+    const numbers = h("div", { class: "numbers" });
+    const byWhom = designerMenu("drawn by", () => designer, (name) => {
+      designer = name;
+      for (const thing of things) redraw(thing, { designer });
+      fillTray();
+      build();
+      change();
+    });
+    byWhom.id = `${id}-designer`;
+    const ground_menu = h("select", {
+      id: `${id}-ground`,
+      onchange: () => {
+        ground = ground_menu.value;
+        change();
+      },
+    }, ...Object.entries(GROUNDS).map(([name, { title }]) => h("option", { value: name }, title)));
+
+    replace(
+      h("div", { class: "bar" },
+        h("div", { class: "bar modes", role: "group", "aria-label": "How the picture is told" },
+          h("span", { class: "name" }, "Tell it"), ...modes),
+        h("button", { type: "button", onclick: () => begin(drawn()) }, "Another scene")),
+      h("div", { class: "halves" },
+        h("div", { class: "half" },
+          h("div", { class: "stage" }, canvas, stage),
+          chips),
+        h("div", { class: "half" }, answer, busy, notice)),
+      spoken,
+      h("div", { class: "bar choices" },
+        h("label", { for: byWhom.id }, "drawn by"), byWhom,
+        h("label", { for: ground_menu.id }, "on"), ground_menu),
+      tray,
+      h("details", {}, h("summary", {}, "The same in numbers"), numbers),
+      h("p", { class: "credit" }, "Emoji: ", ...credits()));
+
+    function credits() {
+      const parts = sprites.sets.map(({ title, credit: { licence, address } }) =>
+        [h("a", { href: address }, title), ` (${licence})`]);
+      return parts.flatMap((part, i) => (i ? ["; ", ...part] : part)).concat(
+        ". They were made small, and are blended with the ground.");
+    }
+
+    function designerMenu(label, get, choose) {
+      const group = (title, trained) => h("optgroup", { label: title },
+        ...sprites.sets.filter((one) => one.trained === trained).map((one) =>
+          h("option", { value: one.name, selected: one.name === get() }, one.title)));
+      const menu = h("select", { "aria-label": label, onchange: () => choose(menu.value) },
+        group("trained on", true), group("never trained on", false));
+      return menu;
+    }
+
+    // ---- things ----------------------------------------------------------------------------------
+
+    function redraw(thing, changes) {
+      Object.assign(thing, changes);
+      thing.sprite = sprite(sheets[thing.designer][thing.name], thing.size);
+      put(thing, thing.x, thing.y);
+    }
+
+    /** Move a thing, as far as it stays on the picture. */
+    function put(thing, x, y) {
+      const { width, height } = thing.sprite;
+      thing.x = Math.round(Math.min(Math.max(x, 0), SIZE - width));
+      thing.y = Math.round(Math.min(Math.max(y, 0), SIZE - height));
+      thing.box = [thing.x, thing.y, thing.x + width, thing.y + height];
+    }
+
+    const meet = (a, b) =>
+      Math.min(a[2], b[2]) > Math.max(a[0], b[0]) && Math.min(a[3], b[3]) > Math.max(a[1], b[1]);
+    const isFree = (thing) => !things.some((other) => other !== thing && meet(other.box, thing.box));
+    const isLow = ({ box }) => box[1] + box[3] >= SIZE;
+    const crosses = ({ box }) => box[1] < SIZE / 2 && box[3] > SIZE / 2;
+
+    /** What a thing is called where there are two of its kind: cat, cat 2. */
+    function title(thing) {
+      const same = things.filter(({ name }) => name === thing.name);
+      const place = same.indexOf(thing);
+      return place > 0 ? `${thing.name} ${place + 1}` : thing.name;
+    }
+
+    function add(name) {
+      if (things.length === MOST) {
+        notice.textContent = `${MOST} things fill so small a picture. Take one away first.`;
+        return;
+      }
+      const thing = { name, size: 14, x: 0, y: 0 };
+      redraw(thing, { designer });
+      const { width, height } = thing.sprite;
+      const middles = [[3, 3], [23, 3], [3, 23], [23, 23], [13, 3], [13, 23], [3, 13], [23, 13]];
+      const free = middles.find(([x, y]) => {
+        put(thing, x, y);
+        return isFree(thing);
+      });
+      if (!free) put(thing, random(SIZE - width + 1), random(SIZE - height + 1));
+      things.push(thing);
+      steered.clear();
+      build();
+      change();
+    }
+
+    function remove(thing) {
+      const place = things.indexOf(thing);
+      things.splice(place, 1);
+      steered.clear();
+      build();
+      change();
+      const next = chips.querySelectorAll("button")[Math.min(place, things.length - 1)] ?? tray.querySelector("button");
+      next.focus({ preventScroll: true });
+    }
+
+    /** Draw a scene of the kind that the model of this mode was trained on. */
+    function drawn() {
+      const found = [];
+      const wanted = 1 + random(3);
+      for (let tries = 0; found.length < wanted && tries < 1000; tries++) {
+        const thing = { name: sprites.classes[random(sprites.classes.length)], size: SIZES[random(SIZES.length)] };
+        const { width, height } = sprite(sheets[designer][thing.name], thing.size);
+        [thing.x, thing.y] = [random(SIZE - width + 1), random(SIZE - height + 1)];
+        thing.box = [thing.x, thing.y, thing.x + width, thing.y + height];
+        const inRow = found.filter((other) => isLow(other) === isLow(thing)).length;
+        const fits = !found.some((other) => meet(other.box, thing.box));
+        if (fits && (mode === "queries" || (inRow < 2 && !crosses(thing)))) found.push(thing);
+      }
+      return found;
+    }
+
+    function begin(scene) {
+      things = scene;
+      for (const thing of things) redraw(thing, { designer });
+      steered.clear();
+      chosen = null;
+      build();
+      change();
+    }
+
+    // ---- the picture -----------------------------------------------------------------------------
+
+    /** Make a part of the picture that is moved by mouse, finger, pen and the arrow keys. */
+    function movable(part, { at, move, step, steps, onremove = () => {}, onfocus = () => {} }) {
+      const pixel = (event) => {
+        const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
+        return [x, y];
+      };
+      let grab = null; // from the pointer to the corner, so that nothing jumps when it is taken
+      const release = () => {
+        grab = null;
+        part.classList.remove("held");
+      };
+      const on = {
+        pointerdown: (event) => {
+          if (event.button !== 0) return;
+          event.preventDefault();
+          part.focus({ preventScroll: true });
+          part.setPointerCapture(event.pointerId);
+          const [x, y] = pixel(event);
+          grab = [at()[0] - x, at()[1] - y];
+          part.classList.add("held");
+        },
+        pointermove: (event) => {
+          if (grab === null) return;
+          const [x, y] = pixel(event);
+          move(x + grab[0], y + grab[1]);
+        },
+        pointerup: release,
+        pointercancel: release,
+        focus: onfocus,
+        keydown: (event) => {
+          const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+          if (way) {
+            const by = event.shiftKey ? steps : step;
+            move(at()[0] + way[0] * by, at()[1] + way[1] * by);
+          } else if (["Delete", "Backspace"].includes(event.key)) onremove();
+          else return;
+          event.preventDefault();
+        },
+      };
+      for (const [name, act] of Object.entries(on)) part.addEventListener(name, act);
+      return part;
+    }
+
+    /** What is made anew when there are other things. */
+    function build() {
+      thingLayer.replaceChildren(...things.map((thing) => {
+        const part = s("rect", { class: "thing", tabindex: 0, role: "slider", "aria-label": title(thing), "aria-valuemin": 0, "aria-valuemax": SIZE });
+        thing.part = part;
+        return movable(part, {
+          at: () => [thing.x, thing.y],
+          move: (x, y) => {
+            put(thing, x, y);
+            change();
+          },
+          step: 1,
+          steps: 4,
+          onremove: () => remove(thing),
+        });
+      }));
+      chips.replaceChildren(
+        h("span", { class: "name" }, things.length ? "On the picture" : "Nothing is on the picture. Tap an emoji below."),
+        ...things.map((thing) => h("button", {
+          type: "button", onclick: () => remove(thing), "aria-label": `Take away: ${title(thing)}`,
+        }, `${title(thing)} `, h("span", { "aria-hidden": "true" }, "✕"))));
+    }
+
+    function fillTray() {
+      tray.replaceChildren(...sprites.classes.map((name) =>
+        h("button", { type: "button", title: name, "aria-label": name, onclick: () => add(name) },
+          icon(sheets[designer][name]))));
+    }
+
+    function icon({ width, height, pixels }) {
+      const picture = h("canvas", { width, height, "aria-hidden": "true" });
+      const bytes = new ImageData(width, height);
+      for (let i = 0; i < pixels.length; i += 4) {
+        const alpha = pixels[i + 3]; // a canvas wants colours that are not multiplied by it
+        for (let c = 0; c < 3; c++) bytes.data[i + c] = alpha ? (pixels[i + c] * 255) / alpha : 0;
+        bytes.data[i + 3] = alpha;
+      }
+      picture.getContext("2d").putImageData(bytes, 0, 0);
+      return picture;
+    }
+
+    let picture;
+
+    function drawPicture() {
+      picture = paint(things, GROUNDS[ground].ground);
+      const bytes = new ImageData(SIZE, SIZE);
+      for (let i = 0; i < SIZE * SIZE; i++) bytes.data.set([...picture.subarray(3 * i, 3 * i + 3), 255], 4 * i);
+      canvas.getContext("2d").putImageData(bytes, 0, 0);
+      for (const { part, x, y, sprite: { width, height } } of things) {
+        set(part, { x, y, width, height, "aria-valuenow": x, "aria-valuetext": `x ${x}, y ${y}` });
+      }
+    }
+
+    // ---- when something changes ------------------------------------------------------------------
+
+    let waiting = false;
+    let timer;
+
+    /** Something of the picture is other than before: draw it at once, and look at it as soon as there is time. */
+    function change() {
+      cells = null;
+      drawPicture();
+      later();
+    }
+
+    function later() {
+      if (waiting) return;
+      waiting = true;
+      busy.textContent = took > SLOW ? "The model is looking …" : "";
+      place.setAttribute("aria-busy", "true");
+      requestAnimationFrame(() => setTimeout(() => {
+        waiting = false;
+        look();
+        place.removeAttribute("aria-busy");
+        busy.textContent = "";
+      }));
+    }
+
+    function look() {
+      const before = performance.now();
+      cells ??= stem.cells(picture);
+      if (mode === "captions") {
+        const where = [...steered].map(([word, at]) => [word, shared(middle(around(at)))]);
+        result = models.captions.write(cells, { steered: new Map(where) });
+      } else {
+        const all = [...models.queries.queries.keys()];
+        whole = models.queries.ask(cells).map(named);
+        result = off.size ? models.queries.ask(cells, all.filter((query) => !off.has(query))).map(named) : whole;
+      }
+      took = performance.now() - before;
+      place.dataset.took = took.toFixed(1);
+      show();
+    }
+
+    const around = ([x, y]) => [x, y, x, y];
+
+    /** Read from the chances of a query what it says. */
+    function named(found) {
+      const nothing = found.chances.length - 1;
+      const likely = largest(found.chances.slice(0, nothing));
+      const said = found.chances[likely] > found.chances[nothing];
+      return {
+        ...found, likely, said,
+        says: said ? models.queries.classes[likely] : "nothing",
+        chance: found.chances[said ? likely : nothing],
+      };
+    }
+
+    // ---- where it looks --------------------------------------------------------------------------
+
+    const looking = () => {
+      const at = hovered ?? chosen;
+      if (at === null) return null;
+      return (mode === "captions" ? result[at] : result.find(({ query }) => query === at))?.weights ?? null;
+    };
+
+    function drawCells() {
+      const weights = looking();
+      const most = Math.max(...(weights ?? [0]));
+      cellLayer.replaceChildren(...(weights ?? []).flatMap((weight, i) => {
+        const [x, y] = [(i % SIDE) * STRIDE, Math.floor(i / SIDE) * STRIDE];
+        const share = weight / most;
+        const colour = viridis(share);
+        const parts = [s("rect", {
+          x, y, width: STRIDE, height: STRIDE, "data-value": weight,
+          fill: `rgb(${colour})`, "fill-opacity": 0.8 - 0.45 * share,
+        })];
+        if (weight >= 0.095) {
+          parts.push(s("text", { x: x + STRIDE / 2, y: y + STRIDE / 2 + 0.6 }, weight.toFixed(1).replace("0.", ".")));
+        }
+        return parts;
+      }));
+    }
+
+    /** Say how much of the weight lies in the box of each thing. */
+    function shares(weights) {
+      const found = things.map((thing) => {
+        const inside = cellsInside(thing.box);
+        return { name: title(thing), weight: weights.reduce((sum, w, i) => sum + (inside[i] ? w : 0), 0) };
+      });
+      const told = found.filter(({ weight }) => weight >= 0.005).sort((a, b) => b.weight - a.weight);
+      const rest = 1 - found.reduce((sum, { weight }) => sum + weight, 0);
+      const parts = told.map(({ name, weight }) => `the ${name} ${number(weight)}`);
+      if (rest >= 0.005) parts.push(`the ground ${number(rest)}`);
+      return listed(parts);
+    }
+
+    function choose(at) {
+      stop();
+      chosen = at;
+      show();
+    }
+
+    function hover(at) {
+      hovered = at;
+      drawCells();
+    }
+
+    /** A button that chooses a word or a query, and shows it while the mouse is over it. */
+    function chooser(at, attributes, ...children) {
+      return h("button", {
+        type: "button", "aria-pressed": String(at === chosen), "data-at": at,
+        onclick: () => choose(at === chosen ? null : at),
+        onpointerenter: (event) => event.pointerType === "mouse" && hover(at),
+        onpointerleave: () => hover(null),
+        ...attributes,
+      }, ...children);
+    }
+
+    // ---- words -----------------------------------------------------------------------------------
+
+    let playing;
+
+    function stop() {
+      clearTimeout(playing);
+      playing = null;
+    }
+
+    /** Choose one word after the other. */
+    function play(at = 0) {
+      stop();
+      if (at >= result.length) return;
+      chosen = at;
+      show();
+      playing = setTimeout(() => play(at + 1), PAUSE);
+    }
+
+    function showWords() {
+      const truth = things.length ? caption(things) : null;
+      const said = result.map(({ word }) => word).join(" ");
+      const wanted = truth?.words.join(" ");
+      const aligned = truth?.words.length === result.length;
+      const words = result.map(({ word, chance }, i) => {
+        const wrong = aligned && truth.words[i] !== word;
+        return chooser(i, { class: wrong ? "word wrong" : "word" },
+          h("span", { class: "token" }, steered.has(i) ? `⌖ ${word}` : word),
+          h("span", { class: "chance" }, number(chance)),
+          h("span", { class: "unseen" }, `${steered.has(i) ? ", made to look elsewhere" : ""}${wrong ? ", wrong" : ""}`));
+      });
+      const verdict = !truth
+        ? "There is nothing on the picture. The model was never told how to say so."
+        : said === wanted ? "That is right, word by word." : `By the rules of the chapter it is: ${wanted}.`;
+      answer.replaceChildren(
+        h("div", { class: "words", role: "group", "aria-label": "What the model writes" }, ...words),
+        h("p", { class: said === wanted ? "verdict right" : "verdict" }, verdict),
+        h("p", { class: "about" }, aboutWord()),
+        ...steering());
+      return `${said}. ${verdict}`;
+    }
+
+    function aboutWord() {
+      if (chosen === null) return "Choose a word, to see where it looks. The number below it says how sure the model is.";
+      const { word, others, weights } = result[chosen];
+      const next = others.map(({ word: other, chance }) => `${other} ${number(chance)}`).join(", ");
+      return `For ${quoted(word)} it looked at ${shares(weights)}. The next likeliest words: ${next}.`;
+    }
+
+    /** What makes the chosen word look elsewhere. */
+    function steering() {
+      if (chosen === null) {
+        return [h("p", { class: "bar" }, h("button", { type: "button", onclick: () => play() }, "One word after the other"))];
+      }
+      const at = steered.get(chosen);
+      const centre = ({ box }) => [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2].map(onCorner);
+      const button = (name, where) => h("button", {
+        type: "button",
+        "aria-pressed": String(where ? at?.join() === where.join() : !at),
+        onclick: () => steer(where),
+      }, name);
+      return [h("div", { class: "bar steering", role: "group", "aria-labelledby": `${id}-steering` },
+        h("span", { class: "name", id: `${id}-steering` }, `Make ${quoted(result[chosen].word)} look at`),
+        ...things.map((thing) => button(`the ${title(thing)}`, centre(thing))),
+        button("an empty place", emptiest()),
+        button("what it likes", null))];
+    }
+
+    /** The corner between four cells that is furthest from all things. */
+    function emptiest() {
+      const corners = Array.from({ length: (SIDE - 1) ** 2 }, (_, i) =>
+        [1 + (i % (SIDE - 1)), 1 + Math.floor(i / (SIDE - 1))].map((k) => k * STRIDE));
+      const distance = ([x, y]) => Math.min(SIZE, ...things.map(({ box }) =>
+        Math.max(box[0] - x, x - box[2], box[1] - y, y - box[3])));
+      return corners.reduce((best, corner) => (distance(corner) > distance(best) ? corner : best));
+    }
+
+    const onCorner = (x) => Math.min(Math.max(Math.round(x / STRIDE), 1), SIDE - 1) * STRIDE;
+
+    function steer(where) {
+      if (where) steered.set(chosen, where);
+      else steered.delete(chosen);
+      for (const word of steered.keys()) if (word > chosen) steered.delete(word); // other words stand there now
+      later();
+    }
+
+    /** The frame that says where the chosen word has to look: four cells, to be dragged. */
+    function drawFrame() {
+      const at = mode === "captions" && chosen !== null ? steered.get(chosen) : null;
+      if (!at) {
+        lookLayer.replaceChildren();
+        return;
+      }
+      let frame = lookLayer.firstElementChild;
+      if (!frame || Number(frame.dataset.word) !== chosen) {
+        const word = chosen;
+        frame = movable(s("g", { class: "frame", tabindex: 0, role: "slider", "data-word": word, "aria-valuemin": STRIDE, "aria-valuemax": SIZE - STRIDE },
+          ...["under", "over"].map((name) => s("rect", { class: name, x: -STRIDE, y: -STRIDE, width: 2 * STRIDE, height: 2 * STRIDE }))),
+        {
+          at: () => steered.get(word),
+          move: (x, y) => {
+            const where = [x, y].map(onCorner);
+            if (where.join() !== steered.get(word).join()) steer(where);
+          },
+          step: STRIDE,
+          steps: 2 * STRIDE,
+          onremove: () => steer(null),
+        });
+        lookLayer.replaceChildren(frame);
+      }
+      set(frame, {
+        transform: `translate(${at})`, "aria-label": `Where word ${chosen + 1} looks`,
+        "aria-valuenow": at[0], "aria-valuetext": `around x ${at[0]}, y ${at[1]}`,
+      });
+    }
+
+    // ---- queries ---------------------------------------------------------------------------------
+
+    function drawBoxes() {
+      if (mode !== "queries") {
+        boxLayer.replaceChildren();
+        return;
+      }
+      const shown = result.filter(({ said, query }) => said || query === chosen);
+      boxLayer.replaceChildren(...shown.flatMap(({ query, says, said, box: [x0, y0, x1, y1] }) => {
+        const label = `${query} ${says}`;
+        const width = label.length * 1.05 + 0.9;
+        const x = Math.min(Math.max(x0, 0), SIZE - width);
+        const y = y1 + 2.4 <= SIZE ? y1 : y1 - 2.4;
+        return [
+          s("rect", { class: said ? "box" : "box idle", x: x0, y: y0, width: x1 - x0, height: y1 - y0, "data-query": query }),
+          s("rect", { class: "flag", x, y, width, height: 2.4 }),
+          s("text", { class: "flag-text", x: x + 0.45, y: y + 1.8 }, label),
+        ];
+      }));
+    }
+
+    /** Say who finds a thing: queries of its class with enough of its box, or others that take it for something else. */
+    function finders(thing, answers) {
+      const there = answers.filter(({ said, box }) => said && boxIou(box, thing.box) >= ENOUGH);
+      const right = there.filter(({ says }) => says === thing.name);
+      return { right, wrong: right.length ? [] : there };
+    }
+
+    function about(thing, answers) {
+      const { right, wrong } = finders(thing, answers);
+      if (right.length > 1) return `the ${title(thing)} twice, by query ${listed(right.map(({ query }) => query))}`;
+      if (right.length) return `the ${title(thing)} by query ${right[0].query}`;
+      if (wrong.length) return `the ${title(thing)} by query ${wrong[0].query}, which takes it for a ${wrong[0].says}`;
+      return null;
+    }
+
+    function found() {
+      if (!things.length) return "There is nothing on the picture to find.";
+      const told = things.map((thing) => about(thing, result));
+      const missed = things.filter((_, i) => told[i] === null).map((thing) => `the ${title(thing)}`);
+      const known = things.flatMap((thing) => Object.values(finders(thing, result)).flat());
+      const more = result.filter((one) => one.said && !known.includes(one));
+      const parts = [];
+      if (told.some(Boolean)) parts.push(`Found: ${listed(told.filter(Boolean))}.`);
+      if (missed.length) parts.push(`Nobody finds ${listed(missed, "or")}.`);
+      for (const { query, says } of more) parts.push(`Query ${query} says ${says}, with a box that fits nothing.`);
+      return parts.join(" ");
+    }
+
+    /** Say what has become of the things of the queries that are off. */
+    function without() {
+      const told = things.flatMap((thing) => {
+        const lost = finders(thing, whole).right.filter(({ query }) => off.has(query));
+        if (!lost.length) return [];
+        const now = finders(thing, result).right.map(({ query }) => query);
+        const before = finders(thing, whole).right.map(({ query }) => query);
+        const fresh = now.filter((query) => !before.includes(query));
+        const names = `query ${listed(lost.map(({ query }) => query))}`;
+        if (fresh.length) return [`Without ${names}, query ${listed(fresh)} takes over the ${title(thing)}.`];
+        if (now.length) return [`Without ${names}, query ${listed(now)} still finds the ${title(thing)}.`];
+        return [`Without ${names}, nobody finds the ${title(thing)}.`];
+      });
+      return told.join(" ");
+    }
+
+    function showQueries() {
+      const rows = whole.map(({ query }) => {
+        const now = result.find((one) => one.query === query);
+        const box = h("input", {
+          type: "checkbox", "aria-label": `query ${query} is on`,
+          onchange: () => {
+            if (box.checked) off.delete(query);
+            else off.add(query);
+            later();
+          },
+        });
+        box.checked = !off.has(query);
+        const cells = now
+          ? [now.says, number(now.chance), now.box.map((x) => Math.round(x)).join(" ")]
+          : ["is off", "", ""];
+        return h("tr", { class: now?.said ? "said" : "" },
+          h("td", {}, h("label", {}, box)),
+          h("th", { scope: "row" }, now ? chooser(query, {}, `query ${query}`) : `query ${query}`),
+          ...cells.map((text) => h("td", {}, text)));
+      });
+      const told = found();
+      answer.replaceChildren(
+        h("table", { class: "answers" },
+          h("caption", { class: "unseen" }, "What each query says"),
+          h("thead", {}, h("tr", {}, ...["on", "query", "says", "how sure", "box"].map((name) =>
+            h("th", { scope: "col" }, name)))),
+          h("tbody", {}, ...rows)),
+        h("p", { class: "verdict" }, told),
+        h("p", { class: "about" }, aboutQuery()));
+      return `${told} ${without()}`;
+    }
+
+    function aboutQuery() {
+      const loss = without();
+      if (loss) return loss;
+      const now = result.find(({ query }) => query === chosen);
+      if (!now) return "Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
+      return `Query ${chosen} looked at ${shares(now.weights)}, and says ${quoted(now.says)}.`;
+    }
+
+    // ---- show all --------------------------------------------------------------------------------
+
+    function show() {
+      if (chosen !== null && mode === "captions" && chosen >= result.length) chosen = null;
+      if (chosen !== null && mode === "queries" && off.has(chosen)) chosen = null;
+      for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+      const focused = answer.contains(document.activeElement) ? mark(document.activeElement) : null;
+      const told = mode === "captions" ? showWords() : showQueries();
+      if (focused) answer.querySelectorAll("button, input")[focused]?.focus({ preventScroll: true });
+      drawCells();
+      drawBoxes();
+      drawFrame();
+      notice.textContent = unlike();
+      if (numbers.parentElement.open) showNumbers();
+      clearTimeout(timer);
+      timer = setTimeout(() => { spoken.textContent = told; }, REST);
+    }
+
+    const mark = (element) => [...answer.querySelectorAll("button, input")].indexOf(element);
+
+    /** Say in what the picture is unlike those of the training. */
+    function unlike() {
+      const parts = [];
+      const strangers = [...new Set(things.map((thing) => setOf(thing.designer)))].filter((one) => !one.trained);
+      if (things.length > 3) parts.push("had at most three things");
+      if (things.some((thing) => !isFree(thing))) parts.push("had no two that overlap");
+      if (mode === "captions" && things.some(crosses)) parts.push("stood in two rows, none across the middle");
+      if (mode === "captions" && [true, false].some((low) => things.filter((one) => isLow(one) === low).length > 2)) {
+        parts.push("had at most two in a row");
+      }
+      if (strangers.length) parts.push(`were not drawn by ${listed(strangers.map((one) => one.title))}`);
+      if (ground !== "white") parts.push("were white behind the things");
+      return parts.length ? `Unlike this, the scenes of the training ${listed(parts)}.` : "";
+    }
+
+    function showNumbers() {
+      const focused = [...numbers.querySelectorAll("input, select, button")].indexOf(document.activeElement);
+      numbers.replaceChildren(thingTable(), ...weightTable());
+      if (focused >= 0) numbers.querySelectorAll("input, select, button")[focused]?.focus({ preventScroll: true });
+    }
+    numbers.parentElement.addEventListener("toggle", () => numbers.parentElement.open && showNumbers());
+
+    function thingTable() {
+      const field = (thing, axis, most) => {
+        const input = h("input", {
+          type: "number", min: 0, max: most, value: thing[axis], inputmode: "numeric", "aria-label": `${axis} of ${title(thing)}`,
+          onchange: () => {
+            const wanted = Number(input.value);
+            const inside = input.value !== "" && wanted >= 0 && wanted <= most;
+            const where = { x: thing.x, y: thing.y, [axis]: input.value === "" ? thing[axis] : wanted };
+            put(thing, where.x, where.y);
+            change();
+            if (!inside) said(`The ${title(thing)} fits from ${axis} 0 to ${axis} ${most}.`);
+          },
+        });
+        return input;
+      };
+      const rows = things.map((thing) => {
+        const { width, height } = thing.sprite;
+        const size = h("select", {
+          "aria-label": `size of ${title(thing)}`,
+          onchange: () => {
+            redraw(thing, { size: Number(size.value) });
+            change();
+          },
+        }, ...SIZES.map((n) => h("option", { value: n, selected: n === thing.size }, String(n))));
+        const by = designerMenu(`designer of ${title(thing)}`, () => thing.designer, (name) => {
+          redraw(thing, { designer: name });
+          change();
+        });
+        const parts = [field(thing, "x", SIZE - width), field(thing, "y", SIZE - height), size, by];
+        return h("tr", {}, h("th", { scope: "row" }, title(thing)), ...parts.map((part) => h("td", {}, part)));
+      });
+      return h("table", { class: "things" },
+        h("caption", {}, "The things: upper left corner in pixels, longer side, designer"),
+        h("thead", {}, h("tr", {}, ...["thing", "x", "y", "size", "drawn by"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, ...rows));
+    }
+
+    function weightTable() {
+      const weights = looking();
+      if (!weights) return [h("p", {}, "Choose a word or a query, and its weights stand here.")];
+      const rows = Array.from({ length: SIDE }, (_, y) => h("tr", {},
+        ...weights.slice(y * SIDE, (y + 1) * SIDE).map((weight) => {
+          const colour = viridis(weight / Math.max(...weights));
+          return h("td", { style: `background: rgb(${colour}); color: ${readableOn(colour)}`, "data-value": weight },
+            number(weight).replace("0.", "."));
+        })));
+      return [h("table", { class: "weights" },
+        h("caption", {}, "Its weights, one for each cell of 4 by 4 pixels"), h("tbody", {}, ...rows))];
+    }
+
+    /** Say something of what the reader has just typed, once the picture has been looked at. */
+    function said(words) {
+      setTimeout(() => { notice.textContent = words; }, 150);
+    }
+
+    async function switchTo(name) {
+      if (!models[name]) {
+        busy.textContent = "The other model is being loaded.";
+        place.setAttribute("aria-busy", "true");
+        try {
+          models[name] = await minattn.loadModel(MODES[name].model);
+        } catch (error) {
+          busy.textContent = error.message;
+          place.removeAttribute("aria-busy");
+          return;
+        }
+      }
+      stop();
+      mode = name;
+      [chosen, hovered] = [null, null];
+      later();
+    }
+
+    fillTray();
+    begin(start());
+  }
+
+  minattn.widgets.scene = async (place) => {
+    // Focus that waits here goes on to what comes, and is not lost with what goes.
+    const replace = (...parts) => {
+      const focused = place.contains(document.activeElement);
+      place.replaceChildren(h("div", { class: "scene" }, ...parts));
+      if (focused) place.querySelector("button, [tabindex]").focus({ preventScroll: true });
+    };
+
+    async function load() {
+      replace(h("p", { role: "status", tabindex: -1 }, "The emoji and the model are being loaded."));
+      try {
+        if (typeof minattn.loadSprites !== "function") {
+          throw new Error("The model could not be loaded: scene_model.js is missing.");
+        }
+        const mode = place.dataset.mode === "queries" ? "queries" : "captions";
+        const [stem, model, sprites] = await Promise.all([
+          minattn.loadModel("scene_stem"), minattn.loadModel(MODES[mode].model), minattn.loadSprites()]);
+        workshop(replace, place, { stem, models: { [mode]: model }, sprites });
+      } catch (error) {
+        replace(
+          h("p", { role: "status" }, error.message),
+          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
+      }
+    }
+    await load();
+  };
+})();
