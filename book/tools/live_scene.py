@@ -21,9 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from book.experiments import captioning, captioning_measures, object_queries, object_queries_measures
-from book.tools.live import SEED, WEIGHTS, pack, script, write_card
+from book.experiments import (
+    captioning,
+    captioning_measures,
+    object_queries,
+    object_queries_measures,
+)
+from book.tools.live import SEED, WEIGHTS, script, write_card
 from book.tools.writing import write_whole
+from minattn.live_export import pack
 from minattn.pictures.captioning import Captioner
 from minattn.pictures.patches import Stem
 from minattn.pictures.queries import ObjectQueries, things_in
@@ -81,7 +87,9 @@ def measured(models: Models, number: int = 1000) -> dict[str, dict[str, float]]:
     drawn = scenes(number, TRAINED, seed=object_queries_measures.TEST_SEED, layout="free")
     found = object_queries_measures.found(models.queries, things_in(drawn, models.stem))
     return {
-        "captioner": {name: round(said[name], 4) for name in ("exact", "names", "inside", "steered")},
+        "captioner": {
+            name: round(said[name], 4) for name in ("exact", "names", "inside", "steered")
+        },
         "queries": {name: round(found[name], 4) for name in ("AP50", "exact", "inside")},
     }
 

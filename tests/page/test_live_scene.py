@@ -16,7 +16,16 @@ import torch
 from playwright.sync_api import Browser, Locator, Page
 
 from book.tools import live_scene
-from book.tools.browsing import CHROMIUM, DESK, MISSING, OPEN_ALL, PHONE, VIOLATIONS, axe_script, watch
+from book.tools.browsing import (
+    CHROMIUM,
+    DESK,
+    MISSING,
+    OPEN_ALL,
+    PHONE,
+    VIOLATIONS,
+    axe_script,
+    watch,
+)
 from minattn.pictures.captioning import Captioner, steered
 from minattn.pictures.patches import Stem
 from minattn.pictures.queries import ObjectQueries, detections
@@ -254,7 +263,11 @@ def painted(things: list[tuple[str, str, int, int, int]], ground: Any) -> np.nda
 
 
 def test_a_scene_is_painted_as_in_the_chapters(engine: Page) -> None:
-    things = [("noto", "cat", 14, 3, 2), ("twemoji", "car", 16, 10, 5), ("fxemoji", "bee", 12, 27, 27)]
+    things = [
+        ("noto", "cat", 14, 3, 2),
+        ("twemoji", "car", 16, 10, 5),
+        ("fxemoji", "bee", 12, 27, 27),
+    ]
     found = engine.evaluate(
         """async ([things, plain]) => {
             const { classes, sets } = await minattn.loadSprites();
@@ -320,5 +333,7 @@ def test_a_convolution_is_torchs(engine: Page) -> None:
         around[:, :, 1:-1, 1:-1] = picture
         ours = plain(around)[0]
         assert found["width"] == ours.shape[2]
-        theirs = torch.tensor([list(cell.values()) if isinstance(cell, dict) else cell for cell in found["cells"]])
+        theirs = torch.tensor(
+            [list(cell.values()) if isinstance(cell, dict) else cell for cell in found["cells"]]
+        )
         torch.testing.assert_close(theirs.double(), ours.flatten(1).T.detach(), atol=1e-6, rtol=0)

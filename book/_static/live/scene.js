@@ -44,7 +44,9 @@ minattn.widgets = minattn.widgets ?? {};
   let made = 0; // so that names are unique where a page has two places
 
   function workshop(replace, place, { stem, models, sprites }) {
-    const { SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, cellsInside, middle, shared, boxIou } = minattn.scenes;
+    const {
+      SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, article, cellsInside, middle, shared, boxIou,
+    } = minattn.scenes;
     const id = `scene-${(made += 1)}`;
     const sheets = Object.fromEntries(sprites.sets.map((one) => [one.name, sheet(one, sprites.classes)]));
     const setOf = (designer) => sprites.sets.find(({ name }) => name === designer);
@@ -74,7 +76,9 @@ minattn.widgets = minattn.widgets ?? {};
       "aria-label": "The picture, 40 by 40 pixels. Arrow keys move the thing in focus, with Shift in larger steps; Delete removes it.",
     }, ...layers);
     const chips = h("div", { class: "bar chips", role: "group", "aria-label": "On the picture" });
-    const answer = h("div", { class: "answer" });
+    const answer = h("div", { class: "answer" }); // what the model says
+    const more = h("div", { class: "more" }); // about one word or query of it
+    const wordByWord = h("button", { type: "button", onclick: () => play() }, "Word by word");
     const spoken = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
     const notice = h("p", { class: "notice", role: "status" });
     const busy = h("p", { class: "busy", role: "status" });
@@ -88,10 +92,10 @@ minattn.widgets = minattn.widgets ?? {};
       change();
     });
     byWhom.id = `${id}-designer`;
-    const ground_menu = h("select", {
+    const groundMenu = h("select", {
       id: `${id}-ground`,
       onchange: () => {
-        ground = ground_menu.value;
+        ground = groundMenu.value;
         change();
       },
     }, ...Object.entries(GROUNDS).map(([name, { title }]) => h("option", { value: name }, title)));
@@ -100,17 +104,19 @@ minattn.widgets = minattn.widgets ?? {};
       h("div", { class: "bar" },
         h("div", { class: "bar modes", role: "group", "aria-label": "How the picture is told" },
           h("span", { class: "name" }, "Tell it"), ...modes),
-        h("button", { type: "button", onclick: () => begin(drawn()) }, "Another scene")),
-      h("div", { class: "halves" },
-        h("div", { class: "half" },
-          h("div", { class: "stage" }, canvas, stage),
+        h("button", { type: "button", onclick: () => begin(drawn()) }, "Another scene"),
+        wordByWord),
+      h("div", { class: "parts" },
+        h("div", { class: "stage" }, canvas, stage),
+        h("div", { class: "says" }, answer, busy, notice),
+        h("div", { class: "supply" },
+          h("div", { class: "bar choices" },
+            h("label", { for: byWhom.id }, "drawn by"), byWhom,
+            h("label", { for: groundMenu.id }, "on"), groundMenu),
+          tray,
           chips),
-        h("div", { class: "half" }, answer, busy, notice)),
+        more),
       spoken,
-      h("div", { class: "bar choices" },
-        h("label", { for: byWhom.id }, "drawn by"), byWhom,
-        h("label", { for: ground_menu.id }, "on"), ground_menu),
-      tray,
       h("details", {}, h("summary", {}, "The same in numbers"), numbers),
       h("p", { class: "credit" }, "Emoji: ", ...credits()));
 
@@ -384,7 +390,7 @@ minattn.widgets = minattn.widgets ?? {};
         const colour = viridis(share);
         const parts = [s("rect", {
           x, y, width: STRIDE, height: STRIDE, "data-value": weight,
-          fill: `rgb(${colour})`, "fill-opacity": 0.8 - 0.45 * share,
+          fill: `rgb(${colour})`, "fill-opacity": 0.66 - 0.3 * share,
         })];
         if (weight >= 0.095) {
           parts.push(s("text", { x: x + STRIDE / 2, y: y + STRIDE / 2 + 0.6 }, weight.toFixed(1).replace("0.", ".")));
@@ -463,24 +469,32 @@ minattn.widgets = minattn.widgets ?? {};
         : said === wanted ? "That is right, word by word." : `By the rules of the chapter it is: ${wanted}.`;
       answer.replaceChildren(
         h("div", { class: "words", role: "group", "aria-label": "What the model writes" }, ...words),
-        h("p", { class: said === wanted ? "verdict right" : "verdict" }, verdict),
-        h("p", { class: "about" }, aboutWord()),
-        ...steering());
-      return `${said}. ${verdict}`;
+        h("p", { class: "verdict" }, verdict));
+      more.replaceChildren(h("p", { class: "about" }, aboutWord()), ...(chosen === null ? [] : [steering()]));
+      return chosen === null ? `${said}. ${verdict}` : `${said}. ${aboutWord()}`;
     }
 
     function aboutWord() {
-      if (chosen === null) return "Choose a word, to see where it looks. The number below it says how sure the model is.";
+      if (chosen === null) {
+        return "Drag the things about. Choose a word, to see where it looks; the number below it says how sure the model is.";
+      }
       const { word, others, weights } = result[chosen];
-      const next = others.map(({ word: other, chance }) => `${other} ${number(chance)}`).join(", ");
-      return `For ${quoted(word)} it looked at ${shares(weights)}. The next likeliest words: ${next}.`;
+      const near = others.filter(({ chance }) => chance >= 0.005).map(({ word: other, chance }) => `${other} ${number(chance)}`);
+      return `For ${quoted(word)} ${steered.has(chosen) ? "it was made to look" : "it looked"} at ${shares(weights)}. ` +
+        (near.length ? `Next came ${listed(near)}. ` : "No other word came near. ") + articleHint();
+    }
+
+    /** Why a steered name may stay as it was: the article before it has been read. */
+    function articleHint() {
+      const [before, at] = [result[chosen - 1]?.word, steered.get(chosen)];
+      if (!at || !["a", "an"].includes(before)) return "";
+      const thing = things.find(({ box }) => box[0] <= at[0] && at[0] < box[2] && box[1] <= at[1] && at[1] < box[3]);
+      if (!thing || article(thing.name) === before || result[chosen].word === thing.name) return "";
+      return `It has read ${quoted(before)} before; make that word look there first.`;
     }
 
     /** What makes the chosen word look elsewhere. */
     function steering() {
-      if (chosen === null) {
-        return [h("p", { class: "bar" }, h("button", { type: "button", onclick: () => play() }, "One word after the other"))];
-      }
       const at = steered.get(chosen);
       const centre = ({ box }) => [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2].map(onCorner);
       const button = (name, where) => h("button", {
@@ -488,11 +502,11 @@ minattn.widgets = minattn.widgets ?? {};
         "aria-pressed": String(where ? at?.join() === where.join() : !at),
         onclick: () => steer(where),
       }, name);
-      return [h("div", { class: "bar steering", role: "group", "aria-labelledby": `${id}-steering` },
+      return h("div", { class: "bar steering", role: "group", "aria-labelledby": `${id}-steering` },
         h("span", { class: "name", id: `${id}-steering` }, `Make ${quoted(result[chosen].word)} look at`),
         ...things.map((thing) => button(`the ${title(thing)}`, centre(thing))),
         button("an empty place", emptiest()),
-        button("what it likes", null))];
+        button("what it likes", null));
     }
 
     /** The corner between four cells that is furthest from all things. */
@@ -546,22 +560,27 @@ minattn.widgets = minattn.widgets ?? {};
     // ---- queries ---------------------------------------------------------------------------------
 
     function drawBoxes() {
-      if (mode !== "queries") {
-        boxLayer.replaceChildren();
-        return;
-      }
-      const shown = result.filter(({ said, query }) => said || query === chosen);
-      boxLayer.replaceChildren(...shown.flatMap(({ query, says, said, box: [x0, y0, x1, y1] }) => {
+      const shown = mode === "queries" ? result.filter(({ said, query }) => said || query === chosen) : [];
+      const taken = [];
+      const flags = shown.map(({ query, says, box: [x0, y0, x1, y1] }) => {
         const label = `${query} ${says}`;
-        const width = label.length * 1.05 + 0.9;
-        const x = Math.min(Math.max(x0, 0), SIZE - width);
-        const y = y1 + 2.4 <= SIZE ? y1 : y1 - 2.4;
+        const [width, height] = [label.length * 1.05 + 0.9, 2.4];
+        const inside = (x) => Math.min(Math.max(x, 0), SIZE - width);
+        const spots = [y1, y0 - height, y1 - height, y0].flatMap((y) => [[x0, y], [x1 - width, y]])
+          .filter(([, y]) => y >= 0 && y + height <= SIZE)
+          .map(([x, y]) => [inside(x), y, inside(x) + width, y + height]);
+        const spot = spots.find((one) => !taken.some((other) => meet(one, other))) ?? spots[0];
+        taken.push(spot);
         return [
-          s("rect", { class: said ? "box" : "box idle", x: x0, y: y0, width: x1 - x0, height: y1 - y0, "data-query": query }),
-          s("rect", { class: "flag", x, y, width, height: 2.4 }),
-          s("text", { class: "flag-text", x: x + 0.45, y: y + 1.8 }, label),
+          s("rect", { class: "flag", x: spot[0], y: spot[1], width, height }),
+          s("text", { class: "flag-text", x: spot[0] + 0.45, y: spot[1] + 1.8 }, label),
         ];
-      }));
+      });
+      boxLayer.replaceChildren(
+        ...shown.map(({ query, said, box: [x0, y0, x1, y1] }) => s("rect", {
+          class: said ? "box" : "box idle", x: x0, y: y0, width: x1 - x0, height: y1 - y0, "data-query": query,
+        })),
+        ...flags.flat());
     }
 
     /** Say who finds a thing: queries of its class with enough of its box, or others that take it for something else. */
@@ -620,32 +639,34 @@ minattn.widgets = minattn.widgets ?? {};
           },
         });
         box.checked = !off.has(query);
-        const cells = now
-          ? [now.says, number(now.chance), now.box.map((x) => Math.round(x)).join(" ")]
-          : ["is off", "", ""];
         return h("tr", { class: now?.said ? "said" : "" },
           h("td", {}, h("label", {}, box)),
           h("th", { scope: "row" }, now ? chooser(query, {}, `query ${query}`) : `query ${query}`),
-          ...cells.map((text) => h("td", {}, text)));
+          ...(now ? [now.says, number(now.chance)] : ["is off", ""]).map((text) => h("td", {}, text)));
       });
       const told = found();
-      answer.replaceChildren(
+      answer.replaceChildren(h("p", { class: "verdict" }, told));
+      more.replaceChildren(
+        h("p", { class: "about" }, aboutQuery()),
         h("table", { class: "answers" },
           h("caption", { class: "unseen" }, "What each query says"),
-          h("thead", {}, h("tr", {}, ...["on", "query", "says", "how sure", "box"].map((name) =>
-            h("th", { scope: "col" }, name)))),
-          h("tbody", {}, ...rows)),
-        h("p", { class: "verdict" }, told),
-        h("p", { class: "about" }, aboutQuery()));
-      return `${told} ${without()}`;
+          h("thead", {}, h("tr", {}, ...["on", "query", "says", "how sure"].map((name) => h("th", { scope: "col" }, name)))),
+          h("tbody", {}, ...rows)));
+      return `${told} ${chosen === null && !off.size ? "" : aboutQuery()}`;
     }
 
     function aboutQuery() {
       const loss = without();
       if (loss) return loss;
       const now = result.find(({ query }) => query === chosen);
-      if (!now) return "Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
-      return `Query ${chosen} looked at ${shares(now.weights)}, and says ${quoted(now.says)}.`;
+      if (!now) {
+        return off.size
+          ? "What is off was not needed here."
+          : "Drag the things about. Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
+      }
+      const box = now.box.map((x) => Math.round(x));
+      return `Query ${chosen} looked at ${shares(now.weights)}. It says ${quoted(now.says)}, ` +
+        `from ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}.`;
     }
 
     // ---- show all --------------------------------------------------------------------------------
@@ -654,19 +675,30 @@ minattn.widgets = minattn.widgets ?? {};
       if (chosen !== null && mode === "captions" && chosen >= result.length) chosen = null;
       if (chosen !== null && mode === "queries" && off.has(chosen)) chosen = null;
       for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
-      const focused = answer.contains(document.activeElement) ? mark(document.activeElement) : null;
-      const told = mode === "captions" ? showWords() : showQueries();
-      if (focused) answer.querySelectorAll("button, input")[focused]?.focus({ preventScroll: true });
+      hovered = null;
+      wordByWord.hidden = mode !== "captions";
+      const told = keepFocus([answer, more], mode === "captions" ? showWords : showQueries);
       drawCells();
       drawBoxes();
       drawFrame();
       notice.textContent = unlike();
       if (numbers.parentElement.open) showNumbers();
       clearTimeout(timer);
-      timer = setTimeout(() => { spoken.textContent = told; }, REST);
+      timer = setTimeout(() => {
+        if (spoken.textContent !== told) spoken.textContent = told;
+      }, REST);
     }
 
-    const mark = (element) => [...answer.querySelectorAll("button, input")].indexOf(element);
+    /** Make some parts anew, and give the focus to what stands where it was. */
+    function keepFocus(parts, make) {
+      const controls = () => parts.map((part) => [...part.querySelectorAll("button, input, select")]);
+      const at = controls().map((inside) => inside.indexOf(document.activeElement));
+      const found = make();
+      controls().forEach((inside, i) => {
+        if (at[i] >= 0) inside[Math.min(at[i], inside.length - 1)]?.focus({ preventScroll: true });
+      });
+      return found;
+    }
 
     /** Say in what the picture is unlike those of the training. */
     function unlike() {
@@ -683,11 +715,7 @@ minattn.widgets = minattn.widgets ?? {};
       return parts.length ? `Unlike this, the scenes of the training ${listed(parts)}.` : "";
     }
 
-    function showNumbers() {
-      const focused = [...numbers.querySelectorAll("input, select, button")].indexOf(document.activeElement);
-      numbers.replaceChildren(thingTable(), ...weightTable());
-      if (focused >= 0) numbers.querySelectorAll("input, select, button")[focused]?.focus({ preventScroll: true });
-    }
+    const showNumbers = () => keepFocus([numbers], () => numbers.replaceChildren(thingTable(), ...weightTable()));
     numbers.parentElement.addEventListener("toggle", () => numbers.parentElement.open && showNumbers());
 
     function thingTable() {

@@ -100,6 +100,8 @@ window.minattn = window.minattn ?? {};
     return cells.map((chosen) => (chosen ? 1 / number : 0));
   }
 
+  const article = (name) => (name === "grapes" ? "" : "aeiou".includes(name[0]) ? "an" : "a");
+
   /**
    * Say what is in a picture, in reading order: {words, things}, and for each word the thing it names, or null.
    * things: {name, box}.
@@ -111,8 +113,7 @@ window.minattn = window.minattn ?? {};
     const [words, named] = [[], []];
     order.forEach(({ name, i, row: own }, place) => {
       const lead = place === 0 ? [] : own > order[place - 1].row ? ["above"] : ["left", "of"];
-      const article = name === "grapes" ? [] : ["aeiou".includes(name[0]) ? "an" : "a"];
-      for (const word of [...lead, ...article]) {
+      for (const word of [...lead, article(name)].filter(Boolean)) {
         words.push(word);
         named.push(null);
       }
@@ -298,6 +299,6 @@ window.minattn = window.minattn ?? {};
   Object.assign((minattn.kinds ??= {}), { stem: Stem, captioner: Captioner, object_queries: ObjectQueries });
   Object.assign(minattn, {
     loadSprites,
-    scenes: { SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, cellsInside, middle, shared, boxIou },
+    scenes: { SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, article, cellsInside, middle, shared, boxIou },
   });
 })();
