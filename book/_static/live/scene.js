@@ -22,6 +22,10 @@ minattn.widgets = minattn.widgets ?? {};
     evening: { title: "from blue to red", ground: (x, y) => [130 + 3 * y, 150, 230 - 3 * y] },
   };
 
+  /** What a link asks for, or the place, or the first there is. */
+  const modeOf = (place, state) =>
+    [state.get("mode"), place.dataset.mode].find((name) => Object.hasOwn(MODES, name ?? "")) ?? "captions";
+
   const start = () => [ // the scene that the chapters begin with
     { name: "cat", x: 3, y: 2, size: 14 },
     { name: "car", x: 22, y: 3, size: 14 },
@@ -43,7 +47,8 @@ minattn.widgets = minattn.widgets ?? {};
 
   let made = 0; // so that names are unique where a page has two places
 
-  function workshop(replace, place, { stem, models, sprites }) {
+  /** state: what a link asks for, as URLSearchParams; see link. */
+  function workshop(replace, place, { stem, models, sprites }, state) {
     const {
       SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, article, cellsInside, middle, shared, boxIou,
     } = minattn.scenes;
@@ -51,7 +56,7 @@ minattn.widgets = minattn.widgets ?? {};
     const sheets = Object.fromEntries(sprites.sets.map((one) => [one.name, sheet(one, sprites.classes)]));
     const setOf = (designer) => sprites.sets.find(({ name }) => name === designer);
 
-    let mode = place.dataset.mode === "queries" ? "queries" : "captions";
+    let mode = modeOf(place, state);
     let designer = "noto"; // of all that is put on the picture
     let ground = "white";
     let things = [];
@@ -63,6 +68,7 @@ minattn.widgets = minattn.widgets ?? {};
     let result; // words, or the answers of queries
     let whole; // the answers of all queries
     let took = 0;
+    let remark = ""; // said once, instead of what is unlike the training
 
     // ---- what stays ------------------------------------------------------------------------------
 
@@ -84,6 +90,7 @@ minattn.widgets = minattn.widgets ?? {};
     const busy = h("p", { class: "busy", role: "status" });
     const tray = h("div", { class: "tray", role: "group", "aria-label": "Put on the picture" });
     const numbers = h("div", { class: "numbers" });
+    const address = h("a", {}, "A link to this scene.");
     const byWhom = designerMenu("drawn by", () => designer, (name) => {
       designer = name;
       for (const thing of things) redraw(thing, { designer });
@@ -106,19 +113,16 @@ minattn.widgets = minattn.widgets ?? {};
           h("span", { class: "name" }, "Tell it"), ...modes),
         h("button", { type: "button", onclick: () => begin(drawn()) }, "Another scene"),
         wordByWord),
-      h("div", { class: "parts" },
-        h("div", { class: "stage" }, canvas, stage),
-        h("div", { class: "says" }, answer, busy, notice),
-        h("div", { class: "supply" },
-          h("div", { class: "bar choices" },
-            h("label", { for: byWhom.id }, "drawn by"), byWhom,
-            h("label", { for: groundMenu.id }, "on"), groundMenu),
-          tray,
-          chips),
-        more),
+      h("div", { class: "bar choices" },
+        h("label", { for: byWhom.id }, "drawn by"), byWhom,
+        h("label", { for: groundMenu.id }, "on"), groundMenu),
+      tray,
+      h("div", { class: "halves" },
+        h("div", {}, h("div", { class: "stage" }, canvas, stage), chips),
+        h("div", {}, answer, busy, notice, more)),
       spoken,
       h("details", {}, h("summary", {}, "The same in numbers"), numbers),
-      h("p", { class: "credit" }, "Emoji: ", ...credits()));
+      h("p", { class: "credit" }, address, " Emoji: ", ...credits()));
 
     function credits() {
       const parts = sprites.sets.map(({ title, credit: { licence, address } }) =>
@@ -167,18 +171,22 @@ minattn.widgets = minattn.widgets ?? {};
 
     function add(name) {
       if (things.length === MOST) {
-        notice.textContent = `${MOST} things fill so small a picture. Take one away first.`;
+        remark = `${MOST} things fill so small a picture. Take one away first.`;
+        show();
         return;
       }
       const thing = { name, size: 14, x: 0, y: 0 };
       redraw(thing, { designer });
       const { width, height } = thing.sprite;
-      const middles = [[3, 3], [23, 3], [3, 23], [23, 23], [13, 3], [13, 23], [3, 13], [23, 13]];
-      const free = middles.find(([x, y]) => {
+      // In the corners, then anywhere; at last over others.
+      const everywhere = Array.from({ length: SIZE ** 2 }, (_, i) => [i % SIZE, Math.floor(i / SIZE)])
+        .filter(([x, y]) => x + width <= SIZE && y + height <= SIZE);
+      const spots = [[3, 3], [23, 3], [3, 23], [23, 23], ...everywhere];
+      const free = spots.find(([x, y]) => {
         put(thing, x, y);
         return isFree(thing);
       });
-      if (!free) put(thing, random(SIZE - width + 1), random(SIZE - height + 1));
+      if (!free) put(thing, ...everywhere[random(everywhere.length)]);
       things.push(thing);
       steered.clear();
       build();
@@ -211,9 +219,45 @@ minattn.widgets = minattn.widgets ?? {};
       return found;
     }
 
+    function link() {
+      const asked = new URLSearchParams({ live: "scene", mode, ground });
+      asked.set("things", things.map(({ name, designer: by, size, x, y }) => [name, by, size, x, y].join(".")).join(","));
+      if (steered.size) asked.set("looks", [...steered].map(([word, at]) => [word, ...at].join(".")).join(","));
+      if (off.size) asked.set("off", [...off].join(","));
+      return `?${String(asked).replaceAll("%2C", ",")}`;
+    }
+
+    /** Take from a link what there is; say what is not here. */
+    function takeState() {
+      const wrong = [];
+      const asks = (key) => (state.get(key) ?? place.dataset[key] ?? "").split(",").filter(Boolean);
+      const scene = asks("things").flatMap((code, i) => {
+        const [name, by, ...rest] = code.split(".");
+        const [size, x, y] = rest.map(Number);
+        const fits = i < MOST && Object.hasOwn(sheets, by ?? "") && sprites.classes.includes(name) &&
+          SIZES.includes(size) && Number.isFinite(x) && Number.isFinite(y);
+        if (!fits) wrong.push(quoted(code));
+        return fits ? [{ name, designer: by, size, x, y }] : [];
+      });
+      if (Object.hasOwn(GROUNDS, state.get("ground") ?? "")) ground = state.get("ground");
+      else if (state.has("ground")) wrong.push(quoted(state.get("ground")));
+      groundMenu.value = ground;
+      if (scene.length) designer = scene[0].designer;
+      byWhom.value = designer;
+      begin(state.has("things") || scene.length ? scene : start());
+      for (const code of asks("looks")) {
+        const [word, ...at] = code.split(".").map(Number);
+        if (Number.isInteger(word) && at.length === 2 && at.every(Number.isFinite)) steered.set(word, at.map(onCorner));
+        else wrong.push(quoted(code));
+      }
+      if (mode === "captions" && steered.size) chosen = Math.max(...steered.keys());
+      for (const query of asks("off")) if (/^[0-5]$/.test(query)) off.add(Number(query));
+      if (wrong.length) remark = `The link asks for what is not here: ${listed(wrong)}.`;
+    }
+
     function begin(scene) {
       things = scene;
-      for (const thing of things) redraw(thing, { designer });
+      for (const thing of things) redraw(thing, { designer: thing.designer ?? designer });
       steered.clear();
       chosen = null;
       build();
@@ -282,7 +326,7 @@ minattn.widgets = minattn.widgets ?? {};
         });
       }));
       chips.replaceChildren(
-        h("span", { class: "name" }, things.length ? "On the picture" : "Nothing is on the picture. Tap an emoji below."),
+        things.length ? "" : h("span", { class: "name" }, "Nothing is on the picture. Tap an emoji."),
         ...things.map((thing) => h("button", {
           type: "button", onclick: () => remove(thing), "aria-label": `Take away: ${title(thing)}`,
         }, `${title(thing)} `, h("span", { "aria-hidden": "true" }, "✕"))));
@@ -393,7 +437,7 @@ minattn.widgets = minattn.widgets ?? {};
           fill: `rgb(${colour})`, "fill-opacity": 0.66 - 0.3 * share,
         })];
         if (weight >= 0.095) {
-          parts.push(s("text", { x: x + STRIDE / 2, y: y + STRIDE / 2 + 0.6 }, weight.toFixed(1).replace("0.", ".")));
+          parts.push(s("text", { x: x + STRIDE / 2, y: y + STRIDE / 2 + 0.5 }, number(weight)));
         }
         return parts;
       }));
@@ -454,33 +498,36 @@ minattn.widgets = minattn.widgets ?? {};
 
     function showWords() {
       const truth = things.length ? caption(things) : null;
-      const said = result.map(({ word }) => word).join(" ");
+      const said = result.filter(({ ends }) => !ends).map(({ word }) => word);
       const wanted = truth?.words.join(" ");
-      const aligned = truth?.words.length === result.length;
-      const words = result.map(({ word, chance }, i) => {
-        const wrong = aligned && truth.words[i] !== word;
-        return chooser(i, { class: wrong ? "word wrong" : "word" },
-          h("span", { class: "token" }, steered.has(i) ? `⌖ ${word}` : word),
-          h("span", { class: "chance" }, number(chance)),
-          h("span", { class: "unseen" }, `${steered.has(i) ? ", made to look elsewhere" : ""}${wrong ? ", wrong" : ""}`));
+      const aligned = truth?.words.length === said.length;
+      const words = result.map(({ ends, chance }, i) => {
+        const wrong = aligned && !ends && truth.words[i] !== said[i];
+        return chooser(i, { class: `word${wrong ? " wrong" : ""}${ends ? " end" : ""}` },
+          h("span", { class: "token" }, wordAt(i)),
+          h("span", { class: "chance" }, steered.has(i) ? "steered" : number(chance)),
+          wrong ? h("span", { class: "unseen" }, "wrong") : "");
       });
       const verdict = !truth
         ? "There is nothing on the picture. The model was never told how to say so."
-        : said === wanted ? "That is right, word by word." : `By the rules of the chapter it is: ${wanted}.`;
+        : said.join(" ") === wanted ? "That is right, word by word." : `By the rules of the chapter it is: ${wanted}.`;
       answer.replaceChildren(
         h("div", { class: "words", role: "group", "aria-label": "What the model writes" }, ...words),
         h("p", { class: "verdict" }, verdict));
       more.replaceChildren(h("p", { class: "about" }, aboutWord()), ...(chosen === null ? [] : [steering()]));
-      return chosen === null ? `${said}. ${verdict}` : `${said}. ${aboutWord()}`;
+      return `${said.join(" ")}. ${chosen === null ? verdict : aboutWord()}`;
     }
+
+    const wordAt = (i) => (result[i].ends ? "end" : result[i].word);
 
     function aboutWord() {
       if (chosen === null) {
         return "Drag the things about. Choose a word, to see where it looks; the number below it says how sure the model is.";
       }
-      const { word, others, weights } = result[chosen];
-      const near = others.filter(({ chance }) => chance >= 0.005).map(({ word: other, chance }) => `${other} ${number(chance)}`);
-      return `For ${quoted(word)} ${steered.has(chosen) ? "it was made to look" : "it looked"} at ${shares(weights)}. ` +
+      const { others, weights } = result[chosen];
+      const near = others.filter(({ chance }) => chance >= 0.005)
+        .map(({ word, ends, chance }) => `${ends ? "the end" : word} ${number(chance)}`);
+      return `Where ${quoted(wordAt(chosen))} ${steered.has(chosen) ? "was made to look" : "looked"}: ${shares(weights)}. ` +
         (near.length ? `Next came ${listed(near)}. ` : "No other word came near. ") + articleHint();
     }
 
@@ -503,7 +550,7 @@ minattn.widgets = minattn.widgets ?? {};
         onclick: () => steer(where),
       }, name);
       return h("div", { class: "bar steering", role: "group", "aria-labelledby": `${id}-steering` },
-        h("span", { class: "name", id: `${id}-steering` }, `Make ${quoted(result[chosen].word)} look at`),
+        h("span", { class: "name", id: `${id}-steering` }, `Make ${quoted(wordAt(chosen))} look at`),
         ...things.map((thing) => button(`the ${title(thing)}`, centre(thing))),
         button("an empty place", emptiest()),
         button("what it likes", null));
@@ -564,7 +611,7 @@ minattn.widgets = minattn.widgets ?? {};
       const taken = [];
       const flags = shown.map(({ query, says, box: [x0, y0, x1, y1] }) => {
         const label = `${query} ${says}`;
-        const [width, height] = [label.length * 1.05 + 0.9, 2.4];
+        const [width, height] = [label.length * 1.08 + 1, 2.4];
         const inside = (x) => Math.min(Math.max(x, 0), SIZE - width);
         const spots = [y1, y0 - height, y1 - height, y0].flatMap((y) => [[x0, y], [x1 - width, y]])
           .filter(([, y]) => y >= 0 && y + height <= SIZE)
@@ -594,7 +641,7 @@ minattn.widgets = minattn.widgets ?? {};
       const { right, wrong } = finders(thing, answers);
       if (right.length > 1) return `the ${title(thing)} twice, by query ${listed(right.map(({ query }) => query))}`;
       if (right.length) return `the ${title(thing)} by query ${right[0].query}`;
-      if (wrong.length) return `the ${title(thing)} by query ${wrong[0].query}, which takes it for a ${wrong[0].says}`;
+      if (wrong.length) return `the ${title(thing)} by query ${wrong[0].query}, which takes it for ${article(wrong[0].says)} ${wrong[0].says}`;
       return null;
     }
 
@@ -605,7 +652,7 @@ minattn.widgets = minattn.widgets ?? {};
       const known = things.flatMap((thing) => Object.values(finders(thing, result)).flat());
       const more = result.filter((one) => one.said && !known.includes(one));
       const parts = [];
-      if (told.some(Boolean)) parts.push(`Found: ${listed(told.filter(Boolean))}.`);
+      if (told.some(Boolean)) parts.push(`Found: ${told.filter(Boolean).join("; ")}.`);
       if (missed.length) parts.push(`Nobody finds ${listed(missed, "or")}.`);
       for (const { query, says } of more) parts.push(`Query ${query} says ${says}, with a box that fits nothing.`);
       return parts.join(" ");
@@ -656,16 +703,13 @@ minattn.widgets = minattn.widgets ?? {};
     }
 
     function aboutQuery() {
-      const loss = without();
-      if (loss) return loss;
       const now = result.find(({ query }) => query === chosen);
+      const loss = off.size ? without() || "What is off was not needed here." : "";
       if (!now) {
-        return off.size
-          ? "What is off was not needed here."
-          : "Drag the things about. Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
+        return loss || "Drag the things about. Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
       }
       const box = now.box.map((x) => Math.round(x));
-      return `Query ${chosen} looked at ${shares(now.weights)}. It says ${quoted(now.says)}, ` +
+      return `${loss} Where query ${chosen} looked: ${shares(now.weights)}. It says ${quoted(now.says)}, ` +
         `from ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}.`;
     }
 
@@ -677,15 +721,17 @@ minattn.widgets = minattn.widgets ?? {};
       for (const button of modes) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
       hovered = null;
       wordByWord.hidden = mode !== "captions";
-      const told = keepFocus([answer, more], mode === "captions" ? showWords : showQueries);
+      const news = keepFocus([answer, more], mode === "captions" ? showWords : showQueries);
       drawCells();
       drawBoxes();
       drawFrame();
-      notice.textContent = unlike();
+      notice.textContent = remark || unlike();
+      remark = "";
       if (numbers.parentElement.open) showNumbers();
+      address.setAttribute("href", link());
       clearTimeout(timer);
       timer = setTimeout(() => {
-        if (spoken.textContent !== told) spoken.textContent = told;
+        if (spoken.textContent !== news) spoken.textContent = news;
       }, REST);
     }
 
@@ -704,15 +750,15 @@ minattn.widgets = minattn.widgets ?? {};
     function unlike() {
       const parts = [];
       const strangers = [...new Set(things.map((thing) => setOf(thing.designer)))].filter((one) => !one.trained);
-      if (things.length > 3) parts.push("had at most three things");
-      if (things.some((thing) => !isFree(thing))) parts.push("had no two that overlap");
-      if (mode === "captions" && things.some(crosses)) parts.push("stood in two rows, none across the middle");
+      if (things.length > 3) parts.push("at most three things");
+      if (things.some((thing) => !isFree(thing))) parts.push("no two that overlapped");
+      if (mode === "captions" && things.some(crosses)) parts.push("none across the middle");
       if (mode === "captions" && [true, false].some((low) => things.filter((one) => isLow(one) === low).length > 2)) {
-        parts.push("had at most two in a row");
+        parts.push("at most two in a row");
       }
-      if (strangers.length) parts.push(`were not drawn by ${listed(strangers.map((one) => one.title))}`);
-      if (ground !== "white") parts.push("were white behind the things");
-      return parts.length ? `Unlike this, the scenes of the training ${listed(parts)}.` : "";
+      if (strangers.length) parts.push(`none by ${listed(strangers.map((one) => one.title), "or")}`);
+      if (ground !== "white") parts.push("nothing but white behind them");
+      return parts.length ? `In training there were ${listed(parts)}.` : "";
     }
 
     const showNumbers = () => keepFocus([numbers], () => numbers.replaceChildren(thingTable(), ...weightTable()));
@@ -728,7 +774,8 @@ minattn.widgets = minattn.widgets ?? {};
             const where = { x: thing.x, y: thing.y, [axis]: input.value === "" ? thing[axis] : wanted };
             put(thing, where.x, where.y);
             change();
-            if (!inside) said(`The ${title(thing)} fits from ${axis} 0 to ${axis} ${most}.`);
+            input.value = thing[axis];
+            if (!inside) remark = `The ${title(thing)} fits from ${axis} 0 to ${axis} ${most}.`;
           },
         });
         return input;
@@ -765,13 +812,9 @@ minattn.widgets = minattn.widgets ?? {};
             number(weight).replace("0.", "."));
         })));
       return [h("table", { class: "weights" },
-        h("caption", {}, "Its weights, one for each cell of 4 by 4 pixels"), h("tbody", {}, ...rows))];
+        h("caption", {}, "The weights, one for each cell of 4 by 4 pixels"), h("tbody", {}, ...rows))];
     }
 
-    /** Say something of what the reader has just typed, once the picture has been looked at. */
-    function said(words) {
-      setTimeout(() => { notice.textContent = words; }, 150);
-    }
 
     async function switchTo(name) {
       if (!models[name]) {
@@ -791,11 +834,12 @@ minattn.widgets = minattn.widgets ?? {};
       later();
     }
 
+    takeState();
     fillTray();
-    begin(start());
   }
 
-  minattn.widgets.scene = async (place) => {
+  /** state: what a link asks for, as URLSearchParams. */
+  minattn.widgets.scene = async (place, state = new URLSearchParams()) => {
     // Focus that waits here goes on to what comes, and is not lost with what goes.
     const replace = (...parts) => {
       const focused = place.contains(document.activeElement);
@@ -809,10 +853,10 @@ minattn.widgets = minattn.widgets ?? {};
         if (typeof minattn.loadSprites !== "function") {
           throw new Error("The model could not be loaded: scene_model.js is missing.");
         }
-        const mode = place.dataset.mode === "queries" ? "queries" : "captions";
+        const mode = modeOf(place, state);
         const [stem, model, sprites] = await Promise.all([
           minattn.loadModel("scene_stem"), minattn.loadModel(MODES[mode].model), minattn.loadSprites()]);
-        workshop(replace, place, { stem, models: { [mode]: model }, sprites });
+        workshop(replace, place, { stem, models: { [mode]: model }, sprites }, state);
       } catch (error) {
         replace(
           h("p", { role: "status" }, error.message),

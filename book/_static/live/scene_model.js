@@ -214,7 +214,8 @@ window.minattn = window.minattn ?? {};
     }
 
     /**
-     * Write a caption, the likeliest word each time: [{word, chance, others, weights}], the end left out.
+     * Write a caption, the likeliest word each time: [{word, ends, chance, others, weights}]. The last one ends it, if
+     * it comes to an end.
      * steered: for some words, by their number, weights to look with.
      */
     write(cells, { steered = new Map(), most = 24 } = {}) {
@@ -226,13 +227,14 @@ window.minattn = window.minattn ?? {};
         const chances = softmax(found.logits);
         const order = [...chances.keys()].sort((a, b) => chances[b] - chances[a]);
         [token, state] = [order[0], found.state];
-        if (token === EOS) break;
         written.push({
           word: this.words[token],
+          ends: token === EOS,
           chance: chances[token],
-          others: order.slice(1, 3).map((i) => ({ word: this.words[i], chance: chances[i] })),
+          others: order.slice(1, 3).map((i) => ({ word: this.words[i], ends: i === EOS, chance: chances[i] })),
           weights: found.weights,
         });
+        if (token === EOS) break;
       }
       return written;
     }
