@@ -53,8 +53,7 @@ const PLACES = {
   drawing: {
     invite: "Let it draw what you say",
     needs: [
-      "attention.js", "layers.js", "convolutions.js", "loading.js", "decoding.js", "scene_model.js", "clip_model.js",
-      "drawing_model.js",
+      "attention.js", "layers.js", "convolutions.js", "loading.js", "decoding.js", "clip_model.js", "drawing_model.js",
     ],
   },
 };

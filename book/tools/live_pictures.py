@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,10 +181,20 @@ def packed(model: nn.Module) -> dict[str, Any]:
     return pack(model.state_dict(), "float16")
 
 
-def write(models: Models, folder: Path) -> None:
-    """Measure, round, measure again, and write the files and a card for each place."""
-    before = measured(models)
-    after = measured(rounded(models))
+def write(
+    models: Models,
+    folder: Path,
+    measure: Callable[[Models], dict[str, Any]] = measured,
+) -> None:
+    """Measure, round, measure again, and write the files and a card for each place.
+
+    Args:
+        models: trained; they are rounded in place.
+        folder: to write to.
+        measure: says how well they do, by place.
+    """
+    before = measure(models)
+    after = measure(rounded(models))
     for place, made in entries(models).items():
         texts = {
             f"{name}.js": script("weights", name, TITLES[place], entry)

@@ -16,7 +16,7 @@ minattn.widgets = minattn.widgets ?? {};
   const CELLS = 8; // in a row of a picture
 
   const two = (x) => x.toFixed(2).replace("-", "−");
-  const percent = (p) => (p < 0.01 ? "below 1 %" : `${Math.round(100 * p)} %`);
+  const percent = (p) => (p < 0.01 ? "<1 %" : `${Math.round(100 * p)} %`);
   const option = (value, text) => h("option", { value }, text);
   const breathe = () => new Promise((go) => setTimeout(go));
 
@@ -52,7 +52,6 @@ minattn.widgets = minattn.widgets ?? {};
     // What the pictures show: all that can be made of these.
     const shown = { things: things.slice(7, 11), places: [places[0], places[4], places[8]], colours: grounds.slice(2, 5) };
     let ranked = []; // {name, thing, place, colour, cosine, chance}
-    let chosen = null; // the picture that is looked at closely
     let asked = null; // {words, vector, weights}
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
 
@@ -266,7 +265,7 @@ minattn.widgets = minattn.widgets ?? {};
       return h("li", {},
         h("button", {
           type: "button", class: own ? "own" : null, "aria-pressed": "false", "data-name": picture.name,
-          onclick: () => choose(picture),
+          "data-cosine": picture.cosine, "data-chance": picture.chance, onclick: () => choose(picture),
           "aria-label": `${i + 1}: ${ownWords(picture)}${own ? ", what was asked for" : ""}, ` +
             `cosine ${two(picture.cosine)}, probability ${percent(picture.chance)}`,
         },
@@ -278,7 +277,6 @@ minattn.widgets = minattn.widgets ?? {};
 
     /** Look closely at one picture. */
     function choose(picture) {
-      chosen = picture;
       for (const button of results.querySelectorAll(".gallery button")) {
         button.setAttribute("aria-pressed", String(button.dataset.name === picture.name));
       }

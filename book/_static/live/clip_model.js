@@ -1,6 +1,6 @@
 // The models of minattn.pictures.clip for the live places: two encoders whose vectors are compared. And pictures of one
 // emoji each, as minattn.tasks.placed_emoji has them, but for light and noise, which are left out.
-// Needs attention.js, layers.js, convolutions.js, loading.js and, for the emoji, scene_model.js.
+// Needs attention.js, layers.js, convolutions.js and loading.js; and for the emoji scene_model.js.
 window.minattn = window.minattn ?? {};
 
 (() => {
