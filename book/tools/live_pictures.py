@@ -92,7 +92,9 @@ def rounded(models: Models) -> Models:
 def measured(models: Models) -> dict[str, dict[str, dict[str, float]]]:
     """Measure all on pictures that nothing was trained on, by place and by model."""
     found = {
-        f"{who}, {part}": {name: round(shares[name], 4) for name in ("top-1", "picture of a sentence")}
+        f"{who}, {part}": {
+            name: round(shares[name], 4) for name in ("top-1", "picture of a sentence")
+        }
         for who, designers in {"known designers": TRAINED, "twemoji": UNSEEN}.items()
         for part, shares in clip_measures.found(
             models.emoji, clip_measures.shown(designers)

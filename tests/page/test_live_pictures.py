@@ -180,7 +180,9 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     faults: list[str] = []
     contexts = []
 
-    def start(kind: str, size: dict = DESK, click: bool = True, query: str = "", **how: Any) -> Page:
+    def start(
+        kind: str, size: dict = DESK, click: bool = True, query: str = "", **how: Any
+    ) -> Page:
         file = tmp_path / f"{kind}.html"
         sheet, script = ((STATIC / name).as_uri() for name in ("minattn.css", "minattn.js"))
         place = f'<div class="live" data-live="{kind}"><p>What it shows.</p></div>'
@@ -238,10 +240,14 @@ def test_pictures_of_emoji_get_the_vectors_and_weights_of_the_package(
     theirs = engine.evaluate(SEE, ["clip", packed(pictures), N])
     read = engine.evaluate(READ, ["clip", [text.split() for text in said]])
     near([one["vector"] for one in theirs], vectors)
-    near([one["weights"] for one in theirs], record.weights("pictures.pool.attention").mean(1)[:, 0])
+    near(
+        [one["weights"] for one in theirs], record.weights("pictures.pool.attention").mean(1)[:, 0]
+    )
     near([one["vector"] for one in read], texts)
     near([one["weights"] for one in read], record.weights("texts.pool.attention").mean(1)[:, 0])
-    cosines = np.array([one["vector"] for one in theirs]) @ np.array([one["vector"] for one in read]).T
+    cosines = (
+        np.array([one["vector"] for one in theirs]) @ np.array([one["vector"] for one in read]).T
+    )
     assert cosines.argmax(1).tolist() == (vectors @ texts.T).argmax(1).tolist()
     scale = engine.evaluate("async () => (await minattn.loadModel('clip')).scale")
     assert scale == pytest.approx(emoji.scale.item(), abs=WITHIN)
@@ -250,7 +256,9 @@ def test_pictures_of_emoji_get_the_vectors_and_weights_of_the_package(
 
 
 @pytest.mark.parametrize("words", ["cat", "on yellow", "yellow on cat a", "a pig left of a car"])
-def test_any_words_are_read_as_the_package_reads_them(words: str, emoji: CLIP, engine: Page) -> None:
+def test_any_words_are_read_as_the_package_reads_them(
+    words: str, emoji: CLIP, engine: Page
+) -> None:
     ((theirs),) = engine.evaluate(READ, ["clip", [words.split()]])
     near(theirs["vector"], emoji.text_vectors(encode([words]))[0])
 
@@ -279,7 +287,9 @@ def test_emoji_are_painted_as_in_training_without_light_and_noise(engine: Page) 
         one = sprite(designer, CLASSES[thing], 14).astype(float)
         picture = np.tile(np.array(COLOURS[colour], dtype=float), (SIDE, SIDE, 1))
         high, wide = one.shape[:2]
-        x, y = (round((SIDE - n) * third / 2) for n, third in ((wide, place % 3), (high, place // 3)))
+        x, y = (
+            round((SIDE - n) * third / 2) for n, third in ((wide, place % 3), (high, place // 3))
+        )
         part = picture[y : y + high, x : x + wide]
         part *= 1 - one[..., 3:] / 255
         part += one[..., :3]
@@ -426,7 +436,9 @@ def ranking(page: Page) -> list[tuple[str, float, float]]:
 def test_the_gallery_is_ranked_as_the_package_ranks_it(
     designer: str, emoji: CLIP, open_page: Open
 ) -> None:
-    page = open_page("clip", query=f"?live=clip&designer={designer}&sentence=a+key+on+white", click=False)
+    page = open_page(
+        "clip", query=f"?live=clip&designer={designer}&sentence=a+key+on+white", click=False
+    )
     found = ranking(page)
     assert len({name for name, *_ in found}) == 36
     assert all(name.startswith(f"{designer},") for name, *_ in found)
@@ -440,20 +452,30 @@ def test_the_gallery_is_ranked_as_the_package_ranks_it(
     near([cosine for _, cosine, _ in found], cosines)
     near([chance for *_, chance in found], (emoji.scale * cosines).softmax(0))
     assert cosines.tolist() == sorted(cosines.tolist(), reverse=True)
-    weights = page.locator(".numbers td").evaluate_all("all => all.map(one => Number(one.dataset.value))")
+    weights = page.locator(".numbers td").evaluate_all(
+        "all => all.map(one => Number(one.dataset.value))"
+    )
     near(weights, record.weights("pictures.pool.attention").mean(1)[0, 0])
     _, thing, place, colour = found[0][0].split(",")
     parts = {"thing": CLASSES, "place": PLACES, "colour": COLOURS}
-    for row, (part, words) in zip(page.locator(".reads tbody tr").all(), parts.items(), strict=True):
+    for row, (part, words) in zip(
+        page.locator(".reads tbody tr").all(), parts.items(), strict=True
+    ):
         own = {"thing": thing, "place": place, "colour": colour}
         said = [{**own, part: word} for word in words]
         texts = [
-            sentence(CLASSES.index(one["thing"]), PLACES.index(one["place"]), [*COLOURS].index(one["colour"]))
+            sentence(
+                CLASSES.index(one["thing"]),
+                PLACES.index(one["place"]),
+                [*COLOURS].index(one["colour"]),
+            )
             for one in said
         ]
         chances = (emoji.scale * emoji.text_vectors(encode(texts)) @ vectors[0]).softmax(0)
         best = chances.topk(3)
-        shown = row.locator("small").evaluate_all("all => all.map(one => Number(one.dataset.value))")
+        shown = row.locator("small").evaluate_all(
+            "all => all.map(one => Number(one.dataset.value))"
+        )
         near(shown, best.values)
         for cell, i in zip(row.locator("td").all(), best.indices, strict=True):
             assert cell.inner_text().startswith([*words][i])
@@ -559,7 +581,9 @@ def test_eight_are_drawn_and_more_are_others(chooser: CLIP, open_page: Open) -> 
     ink = 255 - torch.tensor(pixels, dtype=torch.uint8).view(-1, 8, 8, 4)[..., :1]
     words = torch.tensor([digit_clip.WORD_IDS.encode(("a", "bold", "seven"))])
     fits = (chooser.picture_vectors(ink) @ chooser.text_vectors(words).T)[:, 0]
-    shown = page.locator(".gallery button").evaluate_all("all => all.map(one => Number(one.dataset.value))")
+    shown = page.locator(".gallery button").evaluate_all(
+        "all => all.map(one => Number(one.dataset.value))"
+    )
     near(shown, fits)
     assert "✓" in page.locator(".gallery button").nth(int(fits.argmax())).inner_text()
     page.get_by_role("button", name="Draw eight more").click()
@@ -580,7 +604,9 @@ def test_a_hidden_word_changes_the_drawings_and_comes_back(open_page: Open) -> N
     assert "No query sees “three”." in page.locator(".verdict").inner_text()
     hidden_now = codes_of(page)
     assert hidden_now != first
-    weights = page.locator(".looks button").evaluate_all("all => all.map(one => Number(one.dataset.value))")
+    weights = page.locator(".looks button").evaluate_all(
+        "all => all.map(one => Number(one.dataset.value))"
+    )
     assert weights[1] == 0 and weights[4] > 0
     box.uncheck()
     settled(page)
@@ -728,7 +754,9 @@ def test_missing_weights_are_told_kindly(kind: str, open_page: Open) -> None:
 def test_the_chapter_has_its_place_and_words_for_paper(kind: str, open_page: Open) -> None:
     chapter = {"clip": "19_clip", "drawing": "20_text_to_image"}[kind]
     text = (ROOT / "book" / "chapters" / f"{chapter}.md").read_text("utf-8")
-    (found,) = re.findall(rf'<div class="live" data-live="{kind}"[^>]*>\n\n(.+?)\n\n</div>', text, re.S)
+    (found,) = re.findall(
+        rf'<div class="live" data-live="{kind}"[^>]*>\n\n(.+?)\n\n</div>', text, re.S
+    )
     assert len(found.split()) > 15
     page = open_page(kind)
     assert not page.locator(".live-paper").is_visible()

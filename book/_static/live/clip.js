@@ -49,6 +49,7 @@ minattn.widgets = minattn.widgets ?? {};
     const grounds = Object.keys(colours);
     const sheets = new Map(sprites.sets.map((set) => [set.name, minattn.scenes.sheet(set, sprites.classes)]));
     const known = new Map(); // pictures that were looked at, by name: {bytes, vector, weights}
+    const heard = new Map(); // vectors of whole sentences that were read
     // What the pictures show: all that can be made of these.
     const shown = { things: things.slice(7, 11), places: [places[0], places[4], places[8]], colours: grounds.slice(2, 5) };
     let ranked = []; // {name, thing, place, colour, cosine, chance}
@@ -196,6 +197,12 @@ minattn.widgets = minattn.widgets ?? {};
       return known.get(picture.name);
     }
 
+    /** The vector of a whole sentence. */
+    function listen(text) {
+      if (!heard.has(text)) heard.set(text, model.read(text.split(" ")).vector);
+      return heard.get(text);
+    }
+
     async function ask() {
       const mine = (latest += 1);
       let list;
@@ -228,8 +235,7 @@ minattn.widgets = minattn.widgets ?? {};
       say("");
       results.removeAttribute("aria-busy");
       asked = { words: list, ...model.read(list) };
-      const cosines = pictures.map(({ name }) =>
-        known.get(name).vector.reduce((sum, x, i) => sum + x * asked.vector[i], 0));
+      const cosines = pictures.map(({ name }) => minattn.dot(known.get(name).vector, asked.vector));
       const chances = model.chances(cosines);
       ranked = pictures.map((picture, i) => ({ ...picture, cosine: cosines[i], chance: chances[i] }))
         .sort((a, b) => b.cosine - a.cosine);
@@ -293,10 +299,7 @@ minattn.widgets = minattn.widgets ?? {};
         ...weights.slice(y * CELLS, (y + 1) * CELLS).map((weight) =>
           h("td", { "data-value": weight }, String(Math.round(100 * weight)))))));
       reads.replaceChildren(...[["thing", things], ["place", places], ["colour", grounds]].map(([part, all]) => {
-        const cosines = all.map((word) => {
-          const changed = { ...picture, [part]: word };
-          return model.read(ownWords(changed).split(" ")).vector.reduce((sum, x, i) => sum + x * vector[i], 0);
-        });
+        const cosines = all.map((word) => minattn.dot(listen(ownWords({ ...picture, [part]: word })), vector));
         const chances = model.chances(cosines);
         const order = [...all.keys()].sort((a, b) => chances[b] - chances[a]).slice(0, 3);
         return h("tr", {}, h("th", { scope: "row" }, part), ...order.map((i) =>

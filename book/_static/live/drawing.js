@@ -230,8 +230,7 @@ minattn.widgets = minattn.widgets ?? {};
       const { words, model, chooser, drawn, hidden } = asked;
       const buttons = [...gallery.querySelectorAll("button")];
       const read = chooser && words.every((word) => chooser.ids.has(word)) ? chooser.read(words).vector : null;
-      const fits = read && drawn.map(({ codes }) =>
-        chooser.see(model.pixels(codes)).vector.reduce((sum, x, i) => sum + x * read[i], 0));
+      const fits = read && drawn.map(({ codes }) => minattn.dot(chooser.see(model.pixels(codes)).vector, read));
       buttons.forEach((button, i) => {
         const best = fits && i === largest(fits);
         button.lastChild.textContent = fits ? `${two(fits[i])}${best ? " ✓" : ""}` : `${i + 1}`;
