@@ -107,6 +107,16 @@ const PLACES = {
     invite: "Make a scene, and watch where the model looks",
     needs: ["attention.js", "layers.js", "convolutions.js", "loading.js", "scene_model.js"],
   },
+  clip: {
+    invite: "Find pictures with a sentence of your own",
+    needs: ["attention.js", "layers.js", "convolutions.js", "loading.js", "scene_model.js", "clip_model.js"],
+  },
+  drawing: {
+    invite: "Let it draw what you say",
+    needs: [
+      "attention.js", "layers.js", "convolutions.js", "loading.js", "decoding.js", "clip_model.js", "drawing_model.js",
+    ],
+  },
 };
 const filesOf = (kind) => ["live.css", `${kind}.css`, "elements.js", ...PLACES[kind].needs, `${kind}.js`];
 const loaded = new Map();

@@ -62,17 +62,18 @@ window.minattn = window.minattn ?? {};
   /**
    * Paint emoji onto a ground, one after the other: bytes, red, green and blue of each pixel, row after row.
    * things: {x, y, sprite}, the upper left corner and what sprite() made. ground: (x, y) => [red, green, blue].
+   * size: pixels of the picture, in a row and in a column.
    */
-  function paint(things, ground = () => [255, 255, 255]) {
-    const picture = Float64Array.from({ length: SIZE * SIZE * 3 }, (_, i) => {
+  function paint(things, ground = () => [255, 255, 255], size = SIZE) {
+    const picture = Float64Array.from({ length: size * size * 3 }, (_, i) => {
       const pixel = Math.floor(i / 3);
-      return ground(pixel % SIZE, Math.floor(pixel / SIZE))[i % 3];
+      return ground(pixel % size, Math.floor(pixel / size))[i % 3];
     });
     for (const { x, y, sprite: { width, height, pixels } } of things) {
       for (let v = 0; v < height; v++) {
         for (let u = 0; u < width; u++) {
           const from = (v * width + u) * 4;
-          const to = ((y + v) * SIZE + x + u) * 3;
+          const to = ((y + v) * size + x + u) * 3;
           for (let c = 0; c < 3; c++) {
             picture[to + c] = picture[to + c] * (1 - pixels[from + 3] / 255) + pixels[from + c];
           }
@@ -301,6 +302,6 @@ window.minattn = window.minattn ?? {};
   Object.assign((minattn.kinds ??= {}), { stem: Stem, captioner: Captioner, object_queries: ObjectQueries });
   Object.assign(minattn, {
     loadSprites,
-    scenes: { SIZE, STRIDE, SIDE, sprite, sheet, paint, caption, article, cellsInside, middle, shared, boxIou },
+    scenes: { SIZE, STRIDE, SIDE, even, sprite, sheet, paint, caption, article, cellsInside, middle, shared, boxIou },
   });
 })();
