@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, set } = minattn.elements;
+  const { viridis, readableOn, h } = minattn.elements;
 
   const EXAMPLES = {
     "a name said again": "def f(wombat, n):\n\treturn n * womb",
@@ -78,17 +78,12 @@ minattn.widgets = minattn.widgets ?? {};
       oninput: () => take(field.value),
       onkeydown: (event) => event.key === "Enter" && !event.isComposing && indent(event),
     });
-    const examples = h("select", {
-      id: `${id}-examples`,
-      onchange: () => {
-        take(EXAMPLES[examples.value]);
-        set(field, { value: "" });
-        field.value = readable(EXAMPLES[examples.value]);
-      },
-    }, ...Object.keys(EXAMPLES).map((name) => h("option", {}, name)));
+    const examples = Object.entries(EXAMPLES).map(([name, text]) =>
+      h("button", { type: "button", onclick: () => begin(text) }, name));
     const message = h("p", { class: "message", id: `${id}-message`, role: "status" });
     const told = h("p", { class: "told", role: "status" });
-    const next = h("ol", { class: "next" });
+    const next = h("ol", { class: "next", "aria-labelledby": `${id}-next` });
+    const link = h("a", {}, "A link to this text");
     const rest = h("p", { class: "note" });
 
     const heat = h("input", {
@@ -119,6 +114,8 @@ minattn.widgets = minattn.widgets ?? {};
           text, looks),
       };
     });
+    const looking = h("h4");
+    const effect = h("p", { class: "effect", "aria-hidden": "true" }); // the list is far away on a phone
     const enlarged = h("div", { class: "enlarged" });
     enlarged.hidden = true;
     const scale = [0, 0.25, 0.5, 0.75, 1].map((weight) =>
@@ -129,21 +126,22 @@ minattn.widgets = minattn.widgets ?? {};
       field,
       h("p", { class: "note", id: `${id}-help` },
         "Enter keeps the indent. Four blanks at the start of a line count as a tab, as in what it has learned."),
-      h("div", { class: "bar" }, h("label", { for: examples.id }, "or take"), examples),
+      h("div", { class: "bar", role: "group", "aria-label": "Examples" }, ...examples),
       message,
       h("h4", { id: `${id}-next` }, "What comes next"),
       told,
-      set(next, { "aria-labelledby": `${id}-next` }),
+      next,
       rest,
       h("div", { class: "bar writing" },
         write, again, back,
         h("span", { class: "bar" }, h("label", { for: heat.id }, "temperature"), heat, degrees),
         h("span", { class: "bar" }, h("label", { for: seed.id }, "seed"), seed)),
-      h("h4", {}, "Where the last token looks"),
+      looking,
       h("p", { class: "note" },
         "Each head reads the whole text. Weight ", h("span", { class: "scale" }, ...scale),
         " Take away a tick, and the head says nothing. A click on a text makes it large."),
       h("div", { class: "panels" }, ...panels.map(({ whole }) => whole)),
+      effect,
       enlarged,
       h("p", { class: "note" },
         "It has learned from functions of networkx and scikit-learn, which are under the BSD-3-Clause licence. ",
@@ -234,6 +232,18 @@ minattn.widgets = minattn.widgets ?? {};
       drawNext();
       drawHeads();
       tellButtons();
+      link.href = address();
+    }
+
+    /** ?live=gpt&text=...&temperature=...&seed=...&silent=1.2: heads as layer and head, counted from 1. */
+    function address() {
+      const off = heads.filter(({ layer, head }) => silent[layer].has(head));
+      const asked = { live: "gpt", text: model.decode(ids), temperature: heat.value, seed: seed.value };
+      if (off.length) asked.silent = off.map(({ layer, head }) => `${layer + 1}.${head + 1}`).join(",");
+      const here = new URL(location.href);
+      here.search = new URLSearchParams(asked);
+      here.hash = "";
+      return here.href;
     }
 
     function drawNext() {
@@ -246,13 +256,14 @@ minattn.widgets = minattn.widgets ?? {};
       const left = 1 - listed.reduce((sum, token) => sum + probabilities[token], 0);
       rest.textContent = ended() ? "" : `${probabilities.length - listed.length} other tokens have ${share(Math.max(left, 0))} together.`;
       const word = (token) => `“${shown(model.tokens[token])}”`;
-      told.textContent = ended()
+      told.textContent = write.dataset.on ? "…" : ended()
         ? "It has ended the function here."
         : `Most likely ${word(order[0])}, with ${share(probabilities[order[0]])}.` + (untouched
           ? best === order[0]
             ? ` With all heads it is the same, with ${share(untouched.probabilities[best])}.`
             : ` With all heads it would be ${word(best)}, with ${share(untouched.probabilities[best])}.`
           : "");
+      effect.textContent = untouched ? told.textContent : "";
     }
 
     function choice(token) {
@@ -274,9 +285,9 @@ minattn.widgets = minattn.widgets ?? {};
       h("code", {}, shown(name)),
       h("span", { class: "track" },
         h("span", { class: "filled", style: `width: ${100 * p}%` }),
-        untouched && h("span", { class: "before", style: `left: ${100 * before}%` })),
+        ...(untouched ? [h("span", { class: "before", style: `left: ${100 * before}%` })] : [])),
       h("span", { class: "number" }, share(p)),
-      untouched && h("span", { class: "was" }, `was ${share(before)}`));
+      ...(untouched ? [h("span", { class: "was" }, `was ${share(before)}`)] : []));
     }
 
     // ---- where it looks ---------------------------------------------------------------------------
@@ -285,6 +296,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     function drawHeads() {
       const words = names();
+      looking.textContent = `Where the last token, “${shown(model.tokens[ids.at(-1)])}”, looks`;
       for (const { layer, head, text, on, looks, whole } of panels) {
         const weights = found.now.weights.at(-1)[layer][head];
         const best = largest(weights);
@@ -304,6 +316,12 @@ minattn.widgets = minattn.widgets ?? {};
       from = null;
       drawHeads();
       if (large) enlarged.querySelector("h4").scrollIntoView({ block: "nearest" });
+    }
+
+    function close() {
+      const one = large;
+      enlarge(one);
+      panels.find(({ layer, head }) => layer === one.layer && head === one.head).text.focus();
     }
 
     function drawLarge() {
@@ -327,7 +345,7 @@ minattn.widgets = minattn.widgets ?? {};
       enlarged.replaceChildren(
         h("div", { class: "bar" },
           h("h4", {}, `${nameOf(large)}, large`),
-          h("button", { type: "button", onclick: () => enlarge(large) }, "Close")),
+          h("button", { type: "button", onclick: close }, "Close")),
         h("p", {}, `Where “${shown(words[query])}” looks, token ${query} of ${last}. Choose another token to see its look. ` +
           `A key here is ${share(part)} the token before and ${share(1 - part)} the token itself.`),
         h("div", { class: "cells" }, ...cells));
@@ -402,16 +420,41 @@ minattn.widgets = minattn.widgets ?? {};
 
     // ---- begin ------------------------------------------------------------------------------------
 
-    const text = state.get("text") ?? Object.values(EXAMPLES)[0];
+    function begin(text) {
+      take(text);
+      field.value = readable(tabbed(text));
+    }
+
     if (state.has("temperature")) heat.value = state.get("temperature");
     if (state.has("seed")) seed.value = state.get("seed");
-    for (const code of (state.get("silent") ?? "").split(",").filter(Boolean)) {
+    for (const code of (state.get("silent") ?? "").split(",")) {
       const one = panels.find(({ layer, head }) => code === `${layer + 1}.${head + 1}`);
       if (!one) continue;
       silent[one.layer].add(one.head);
       one.on.checked = false;
     }
     warm();
-    take(text);
-    field.value = readable(tabbed(text));
+    begin(state.get("text") ?? Object.values(EXAMPLES)[0]);
   }
+
+  minattn.widgets.gpt = async (element, state = new URLSearchParams()) => {
+    // Focus that waits here goes on to what comes, and is not lost with what goes.
+    const replace = (...parts) => {
+      const focused = element.contains(document.activeElement);
+      element.replaceChildren(h("div", { class: "gpt" }, ...parts));
+      if (focused) element.querySelector("textarea, button, [tabindex]").focus({ preventScroll: true });
+    };
+
+    async function load() {
+      replace(h("p", { role: "status", tabindex: -1 }, "The model is being loaded."));
+      try {
+        place(replace, await minattn.loadModel("gpt"), state);
+      } catch (error) {
+        replace(
+          h("p", { role: "status" }, error.message),
+          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
+      }
+    }
+    await load();
+  };
+})();

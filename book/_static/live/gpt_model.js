@@ -74,8 +74,8 @@ window.minattn = window.minattn ?? {};
      * Read ids, and say how likely each token is to come next.
      *
      * silent: for each layer a set of heads that say nothing; what they look at is told all the same.
-     * Returns {logits, probabilities, weights}: weights are layers x heads x tokens, those of the last token. What
-     * begins as the text that was read last is not read again.
+     * Returns {logits, probabilities, weights}: logits are those after the last token, weights are tokens x layers x
+     * heads x the tokens up to it. What begins as the text that was read last is not read again.
      */
     read(ids, silent = this.blocks.map(() => new Set())) {
       const key = JSON.stringify(silent.map((heads) => [...heads].sort()));
@@ -94,10 +94,9 @@ window.minattn = window.minattn ?? {};
         reading.found.push({ state: x, weights });
       }
       this.remember(key, reading);
-      const { state, weights } = reading.found.at(-1);
-      const normed = this.norm.forward(state);
+      const normed = this.norm.forward(reading.found.at(-1).state);
       const logits = this.table.map((row) => dot(row, normed));
-      return { logits, probabilities: softmax(logits), weights };
+      return { logits, probabilities: softmax(logits), weights: reading.found.map(({ weights }) => weights) };
     }
 
     /** Keep the newest few readings: with all heads, and as they are now. */
