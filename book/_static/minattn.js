@@ -117,6 +117,19 @@ const PLACES = {
       "attention.js", "layers.js", "convolutions.js", "loading.js", "decoding.js", "clip_model.js", "drawing_model.js",
     ],
   },
+  gpt: {
+    invite: "Begin a function, and see what comes next",
+    needs: [
+      "attention.js", "layers.js", "rotary.js", "subwords.js", "decoding.js", "loading.js", "language.css", "gpt_model.js",
+    ],
+  },
+  bert: {
+    invite: "Hide words or digits, and see what it says",
+    needs: [
+      "attention.js", "layers.js", "rotary.js", "loading.js", "number_words.js", "two_notations.js", "language.css",
+      "bert_model.js",
+    ],
+  },
 };
 const filesOf = (kind) => ["live.css", `${kind}.css`, "elements.js", ...PLACES[kind].needs, `${kind}.js`];
 const loaded = new Map();

@@ -20,7 +20,7 @@ def engine_of(kind: str) -> tuple[str, ...]:
     script = (ROOT / "book" / "_static" / "minattn.js").read_text("utf-8")
     table = re.search(rf"^  {kind}: {{\n[^}}]*needs: \[([^]]*)\]", script, re.MULTILINE)
     assert table, f"minattn.js names no files for {kind}"
-    return ("elements.js", *re.findall(r'"([\w.]+)"', table[1]))
+    return ("elements.js", *re.findall(r'"([\w.]+\.js)"', table[1]))  # sheets may stand among them
 
 
 def live_page(title: str, sheets: Iterable[str], places: str, scripts: Iterable[str]) -> str:

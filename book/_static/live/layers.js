@@ -176,15 +176,21 @@ window.minattn = window.minattn ?? {};
       };
     }
 
+    /** Project what asks, and split it. What turns queries by their places does it here: start is that of the first. */
+    queries(tokens, start) {
+      return this.splitHeads(tokens.map((x) => this.qProj.forward(x)));
+    }
+
     /**
      * Attend to keys and values that were projected before; weights are heads x queries x keys.
      *
      * mask: rows of booleans, true where a query may look, for all heads.
+     * start: the place of the first query, for what knows places.
      * silent: a set of heads whose output is zero, as minattn.probing.heads.without_heads makes it. What they
      *   look at is told all the same.
      */
-    attendTo(query, { k, v }, { mask, silent } = {}) {
-      const q = this.splitHeads(query.map((x) => this.qProj.forward(x)));
+    attendTo(query, { k, v }, { mask, silent, start = 0 } = {}) {
+      const q = this.queries(query, start);
       const found = q.map((head, i) => attend(head, k[i], v[i], { mask }));
       const output = ({ output: rows }, i) => (silent?.has(i) ? rows.map((row) => row.map(() => 0)) : rows);
       const merged = this.mergeHeads(found.map(output));
@@ -195,24 +201,27 @@ window.minattn = window.minattn ?? {};
     }
   }
 
+  const relu = (x) => Math.max(0, x);
+
   class FeedForward {
-    constructor(parameters) {
+    constructor(parameters, activation = relu) {
       this.upProj = new Linear(parameters.within("up_proj"));
       this.downProj = new Linear(parameters.within("down_proj"));
+      this.activation = activation;
     }
 
     forward(x) {
-      return this.downProj.forward(this.upProj.forward(x).map((a) => Math.max(0, a)));
+      return this.downProj.forward(this.upProj.forward(x).map(this.activation));
     }
   }
 
   /** What the blocks of encoder and decoder share: norms before each sub-layer, sums after it. */
   class Block {
-    constructor(parameters, nHeads) {
+    constructor(parameters, nHeads, { Attention = MultiHeadAttention, activation = relu } = {}) {
       this.parameters = parameters;
-      this.selfAttention = new MultiHeadAttention(parameters.within("self_attention"), nHeads);
+      this.selfAttention = new Attention(parameters.within("self_attention"), nHeads);
       this.beforeSelfAttention = this.norm("add_self_attention");
-      this.feedForward = new FeedForward(parameters.within("feed_forward"));
+      this.feedForward = new FeedForward(parameters.within("feed_forward"), activation);
       this.beforeFeedForward = this.norm("add_feed_forward");
     }
 
