@@ -65,8 +65,7 @@ prove: env ## Train an experiment again, to its end, and compare (ONLY=name; ARM
 	@$(TOOL).prove "$$ONLY" $(if $(ARM),--arm "$$ARM") $(if $(SEEDS),--seeds "$$SEEDS")
 
 live: env ## Train the models of the live pages and export them (ONLY=name: one)
-	@$(if $(filter listener,$(ONLY)),,$(TOOL).live $(if $(ONLY),"$$ONLY"))
-	@$(if $(filter-out listener,$(ONLY)),,$(TOOL).live_listener)
+	@$(TOOL).live_places $(if $(ONLY),"$$ONLY")
 
 models: env ## Train the stored models (ONLY=name: one)
 	@$(TOOL).models $(if $(ONLY),"$$ONLY")

@@ -111,7 +111,7 @@ ODD = "a b'; touch made; $(touch made) \""
         ("prove", "ONLY", "book.tools.prove"),
         ("prove", "ARM", "book.tools.prove"),
         ("prove", "SEEDS", "book.tools.prove"),
-        ("live", "ONLY", "book.tools.live"),
+        ("live", "ONLY", "book.tools.live_places"),
         ("models", "ONLY", "book.tools.models"),
         ("bench", "ONLY", "benchmarks.run"),
     ],
