@@ -50,7 +50,7 @@ minattn.widgets = minattn.widgets ?? {};
     const alone = h("input", { type: "checkbox", id: `${id}-alone`, onchange: () => show() });
     const told = h("p", { class: "told", role: "status" });
     const gaps = h("div", { class: "gaps" });
-    const looking = h("h4");
+    const looking = h("p", { class: "title" });
     const rings = h("span");
     const map = h("table", { class: "map" });
     const numbers = h("tbody");
@@ -71,7 +71,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     replace(
       form, wrong, message,
-      h("h4", {}, "Hide what you like"),
+      h("p", { class: "title" }, "Hide what you like"),
       words,
       h("div", { class: "bar" },
         option("all digits", places((i) => i > equals())),
@@ -79,7 +79,7 @@ minattn.widgets = minattn.widgets ?? {};
         option("some, by chance", places(() => Math.random() < CHANCE)),
         option("nothing", () => [])),
       h("label", { class: "switch", for: alone.id }, alone, "ask for each gap alone, with all the others to read"),
-      h("h4", {}, "What it says stood there"),
+      h("p", { class: "title" }, "What it says stood there"),
       told, gaps, looks,
       h("p", { class: "note" }, link));
 

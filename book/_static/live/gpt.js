@@ -114,7 +114,7 @@ minattn.widgets = minattn.widgets ?? {};
           text, looks),
       };
     });
-    const looking = h("h4");
+    const looking = h("p", { class: "title" });
     const effect = h("p", { class: "effect", "aria-hidden": "true" }); // the list is far away on a phone
     const enlarged = h("div", { class: "enlarged" });
     enlarged.hidden = true;
@@ -128,7 +128,7 @@ minattn.widgets = minattn.widgets ?? {};
         "Enter keeps the indent. Four blanks at the start of a line count as a tab, as in what it has learned."),
       h("div", { class: "bar", role: "group", "aria-label": "Examples" }, ...examples),
       message,
-      h("h4", { id: `${id}-next` }, "What comes next"),
+      h("p", { class: "title", id: `${id}-next` }, "What comes next"),
       told,
       next,
       rest,
@@ -279,7 +279,7 @@ minattn.widgets = minattn.widgets ?? {};
           append(token);
           say("");
           show();
-          next.querySelector("button")?.focus({ preventScroll: true });
+          (next.querySelector("button") ?? back).focus({ preventScroll: true });
         },
       },
       h("code", {}, shown(name)),
@@ -315,7 +315,7 @@ minattn.widgets = minattn.widgets ?? {};
       large = large?.layer === one.layer && large?.head === one.head ? null : one;
       from = null;
       drawHeads();
-      if (large) enlarged.querySelector("h4").scrollIntoView({ block: "nearest" });
+      if (large) enlarged.querySelector(".title").scrollIntoView({ block: "nearest" });
     }
 
     function close() {
@@ -344,7 +344,7 @@ minattn.widgets = minattn.widgets ?? {};
       }, h("code", {}, shown(word)), h("small", {}, i <= query ? weights[i].toFixed(2) : "–")));
       enlarged.replaceChildren(
         h("div", { class: "bar" },
-          h("h4", {}, `${nameOf(large)}, large`),
+          h("p", { class: "title" }, `${nameOf(large)}, large`),
           h("button", { type: "button", onclick: close }, "Close")),
         h("p", {}, `Where “${shown(words[query])}” looks, token ${query} of ${last}. Choose another token to see its look. ` +
           `A key here is ${share(part)} the token before and ${share(1 - part)} the token itself.`),
