@@ -70,7 +70,7 @@ OTHERS = {
     "教师强制": "book/glossary#term-teacher-forcing",
 }
 MISSED = 3  # of the others: not first or second
-TEXT = 500_000  # bytes, gzipped: a goal, for a book of some thirty chapters and pages
+TEXT = 600_000  # bytes, gzipped: it is loaded with the first question only
 
 FIRST = """question => find(question).map(({ place }) =>
     [`${place.page}#${place.anchor}`, place.heading]).slice(0, 2)"""
