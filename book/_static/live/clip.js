@@ -174,6 +174,7 @@ minattn.widgets = minattn.widgets ?? {};
     /** Other things, places and colours beside those that are asked for. */
     function others() {
       const wanted = named(asked.words);
+      field.value = asked.words.join(" "); // whatever was typed since and could not be read
       const more = (all, list, n, keep) => {
         const from = all.indexOf(list.at(-1));
         const fresh = Array.from({ length: n + 1 }, (_, i) => all[(from + 1 + i) % all.length]);
@@ -219,10 +220,8 @@ minattn.widgets = minattn.widgets ?? {};
       const pictures = shown.things.flatMap((thing) => shown.places.flatMap((spot) => shown.colours.map((colour) =>
         ({ thing, place: spot, colour, designer, name: [designer, thing, spot, colour].join() }))));
       const fresh = pictures.filter(({ name }) => !known.has(name));
-      if (fresh.length > 6) {
-        say(`Looking at ${fresh.length} pictures …`);
-        results.setAttribute("aria-busy", "true");
-      }
+      if (fresh.length) results.setAttribute("aria-busy", "true");
+      if (fresh.length > 6) say(`Looking at ${fresh.length} pictures …`);
       let since = performance.now();
       for (const picture of fresh) {
         look(picture);

@@ -289,7 +289,9 @@ minattn.widgets = minattn.widgets ?? {};
       all.forEach((weight, i) => pixels.data.set([...viridis(weight / most), 255], 4 * i));
       map.getContext("2d").putImageData(pixels, 0, 0);
       const name = parts[watched][0];
-      mapName.textContent = `how much each patch asked “${name}”; brightest: ${two(most)}`;
+      mapName.textContent = asked.hidden.has(watched + 1)
+        ? `“${name}” is hidden: no patch can ask it`
+        : `how much each patch asked “${name}”; brightest: ${two(most)}`;
       set(map, { "aria-label": `Map of the weights on “${name}”, a cell for each of ${n} codes` });
       number();
     }
