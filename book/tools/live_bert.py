@@ -1,7 +1,7 @@
 """Train the BERT of chapter 11, and write it into the file of its live place.
 
-    python -m book.tools.live_bert                    into book/_static/live/weights
-    python -m book.tools.live_bert --into FOLDER      elsewhere
+python -m book.tools.live_bert                    into book/_static/live/weights
+python -m book.tools.live_bert --into FOLDER      elsewhere
 """
 
 import argparse

@@ -34,9 +34,7 @@ def bits(model: GPT, functions: Functions) -> dict[str, float]:
     parts = {part: getattr(functions, part) for part in ("validation", "test")}
     return {
         part: round(
-            float(
-                experiment.surprise(model, experiment.encoded(texts, functions, words)).mean()
-            ),
+            float(experiment.surprise(model, experiment.encoded(texts, functions, words)).mean()),
             4,
         )
         for part, texts in parts.items()

@@ -107,14 +107,12 @@ def ids_of(task: TwoNotations, tokens: list[str]) -> list[int]:
 
 def answers(page: Page) -> list[str]:
     """What is said of each gap, the likeliest."""
-    said = page.locator(".gap li:first-child span:first-child").all_inner_texts()
+    said = page.locator(".gap li:first-child > span:first-child").all_inner_texts()
     return [text.removesuffix(" ✓") for text in said]
 
 
 def chances(page: Page) -> list[float]:
-    return [
-        float(text) for text in page.locator(".gap li:first-child .number").all_inner_texts()
-    ]
+    return [float(text) for text in page.locator(".gap li:first-child .number").all_inner_texts()]
 
 
 # --- the model -------------------------------------------------------------------------------------------
@@ -142,7 +140,9 @@ def test_texts_are_those_of_the_package(engine: Page, task: TwoNotations) -> Non
     numbers = [*task.held_out[:200], 1000, 1001, 1011, 10_101, 100_000, 101_010, 999_999]
     draws = random.Random(0)
     asked = [(n, swap_two_digits(str(n), draws) or str(n)) for n in numbers]
-    found = engine.evaluate("(asked) => asked.map((one) => minattn.twoNotationsText(...one))", asked)
+    found = engine.evaluate(
+        "(asked) => asked.map((one) => minattn.twoNotationsText(...one))", asked
+    )
     for (number, digits), its in zip(asked, found, strict=True):
         text = two_notations_text(number, digits)
         assert tuple(its["tokens"]) == text.tokens
@@ -195,19 +195,27 @@ def test_what_is_shown_are_the_numbers_of_the_model(
         ours = model(torch.tensor([ids_of(task, ["<bos>", *tokens, "<eos>"])]))[0].softmax(-1)
     for gap, place in zip(page.locator(".gap").all(), (3, 12), strict=True):
         top = ours[place].topk(4)
-        names = [text.removesuffix(" ✓") for text in gap.locator("li span:first-child").all_inner_texts()]
+        names = [
+            text.removesuffix(" ✓")
+            for text in gap.locator("li > span:first-child").all_inner_texts()
+        ]
         assert names == task.vocabulary.decode(top.indices.tolist())
         numbers = gap.locator(".number").all_inner_texts()
         assert [float(n) for n in numbers] == pytest.approx(top.values.tolist(), abs=0.0051)
     page.locator(".gap button").nth(1).click()
     for layer, name in enumerate(record.calls):
         for head in range(4):
-            row = page.locator(".map tbody tr").nth(4 * layer + head).locator("td").all_inner_texts()
+            row = (
+                page.locator(".map tbody tr").nth(4 * layer + head).locator("td").all_inner_texts()
+            )
             weights = record.weights(name)[0, head, 12].tolist()
             assert [float(cell) for cell in row] == pytest.approx(weights, abs=0.0051)
     assert page.locator(".map tbody tr").nth(0).locator(".ringed").count() == 1
-    ringed = page.locator(".map tbody tr").nth(0).locator("td").evaluate_all(
-        "cells => cells.findIndex((cell) => cell.classList.contains('ringed'))"
+    ringed = (
+        page.locator(".map tbody tr")
+        .nth(0)
+        .locator("td")
+        .evaluate_all("cells => cells.findIndex((cell) => cell.classList.contains('ringed'))")
     )
     assert tokens[ringed - 1] == tokens[two_notations_text(723_045).said_by[11] or 0]
 
@@ -305,7 +313,10 @@ def test_on_a_phone_all_is_done_by_touch_and_nothing_is_wider(open_page: Open) -
     page.locator(".tokens button").first.tap()
     page.locator("label.switch").tap()
     assert page.get_by_label("ask for each gap alone").is_checked()
-    assert page.locator(".bert :is(button, form input, label.switch, summary)").evaluate_all(SMALL) == []
+    assert (
+        page.locator(".bert :is(button, form input, label.switch, summary)").evaluate_all(SMALL)
+        == []
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
