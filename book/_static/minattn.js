@@ -38,9 +38,9 @@ const PLACES = {
     invite: "Look at any token's row",
     needs: ["loading.js"],
   },
-  listener: {
-    invite: "Hear it, and watch where it attends",
-    needs: ["loading.js"],
+  speech: {
+    invite: "Say numbers, and move where it listens",
+    needs: ["attention.js", "layers.js", "loading.js", "speech_model.js"],
   },
 };
 const filesOf = (kind) => ["live.css", `${kind}.css`, "elements.js", ...PLACES[kind].needs, `${kind}.js`];
@@ -96,9 +96,20 @@ function invite(place, words = "") {
   message.textContent = words; // once it is there, so that it is read out
 }
 
+/** What stands in a place is for readers without scripts, and for paper, where it stays. */
+function forPaper(place) {
+  const paper = document.createElement("div");
+  paper.className = "live-paper";
+  paper.append(...place.childNodes);
+  return paper;
+}
+
 addEventListener("DOMContentLoaded", () => {
   const places = [...document.querySelectorAll(".live[data-live]")];
-  places.forEach((place) => invite(place));
+  places.forEach((place) => {
+    place.before(forPaper(place));
+    invite(place);
+  });
   // A link to a live place in a state: ?live=KIND&... opens the first of its kind. Each kind reads the rest itself.
   const state = new URLSearchParams(location.search);
   const place = places.find(({ dataset }) => dataset.live === state.get("live"));
