@@ -55,8 +55,8 @@ prove: env ## Train an experiment again, to its end, and compare (ONLY=name; ARM
 	@$(RUN) -m book.tools.prove $(ONLY) $(if $(ARM),--arm "$(ARM)") $(if $(SEEDS),--seeds $(SEEDS))
 
 live: env ## Train the models of the live pages and export them (ONLY=name: one)
-	@$(if $(filter listener,$(ONLY)),,$(TOOL).live $(ONLY))
-	@$(if $(filter-out listener,$(ONLY)),,$(TOOL).live_listener)
+	@$(if $(filter speech,$(ONLY)),,$(TOOL).live $(ONLY))
+	@$(if $(filter-out speech,$(ONLY)),,$(TOOL).live_speech)
 
 models: env ## Train the stored models (ONLY=name: one)
 	@$(TOOL).models $(ONLY)

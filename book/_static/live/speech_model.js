@@ -165,22 +165,28 @@ window.minattn = window.minattn ?? {};
       const weight = parameters.get("weight"); // outputs, inputs, kernel
       this.bias = parameters.get("bias");
       this.kernel = weight[0][0].length;
-      // For each output one row for each place of the kernel.
-      this.rows = weight.map((inputs) => Array.from({ length: this.kernel }, (_, u) =>
-        Float64Array.from(inputs, (kernel) => kernel[u])));
+      this.width = weight[0].length;
+      // In the order in which the numbers under a kernel lie: vector by vector.
+      this.rows = weight.map((inputs) => Float64Array.from(
+        { length: this.kernel * this.width },
+        (_, at) => inputs[at % this.width][Math.floor(at / this.width)]));
     }
 
     forward(sequence) {
-      const margin = (this.kernel - 1) / 2;
-      return Array.from({ length: Math.ceil(sequence.length / 2) }, (_, j) =>
-        Float64Array.from(this.rows, (places, o) => {
-          let sum = this.bias[o];
-          for (let u = 0; u < places.length; u++) {
-            const x = sequence[2 * j + u - margin];
-            if (x) sum += dot(places[u], x);
-          }
-          return sum;
-        }));
+      const { kernel, width, rows, bias } = this;
+      const flat = new Float64Array((sequence.length + kernel - 1) * width);
+      sequence.forEach((vector, i) => flat.set(vector, (i + (kernel - 1) / 2) * width));
+      return Array.from({ length: Math.ceil(sequence.length / 2) }, (_, j) => {
+        const from = 2 * j * width;
+        const made = new Float64Array(rows.length);
+        for (let o = 0; o < rows.length; o++) {
+          const row = rows[o];
+          let sum = bias[o];
+          for (let i = 0; i < row.length; i++) sum += row[i] * flat[from + i];
+          made[o] = sum;
+        }
+        return made;
+      });
     }
   }
 
