@@ -99,9 +99,9 @@ const PLACES = {
     invite: "Look at any token's row",
     needs: ["loading.js"],
   },
-  listener: {
-    invite: "Hear it, and watch where it attends",
-    needs: ["loading.js"],
+  speech: {
+    invite: "Say numbers, and move where it listens",
+    needs: ["attention.js", "layers.js", "loading.js", "speech_model.js"],
   },
   scene: {
     invite: "Make a scene, and watch where the model looks",
@@ -191,6 +191,14 @@ function invite(place) {
   message.className = "live-message";
   message.setAttribute("role", "status");
   place.replaceChildren(button, message);
+}
+
+/** What stands in a place is for readers without scripts, and for paper, where it stays. */
+function forPaper(place) {
+  const paper = document.createElement("div");
+  paper.className = "live-paper";
+  paper.append(...place.childNodes);
+  return paper;
 }
 
 /** What stands in a place is for readers without scripts, and for paper, where it stays. */

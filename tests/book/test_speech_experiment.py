@@ -8,7 +8,7 @@ from book.experiments import speech, speech_voices
 from book.experiments.speech_changes import MaskOverFrames, PaddingNormalisedIn
 from book.experiments.speech_letters import LONGEST, Spelled
 from book.experiments.speech_measures import equalised, said, spectrum
-from book.tools import live_listener
+from book.tools import live_speech
 from minattn.speech.listening import Listener
 from minattn.tasks.many_voices import many_voices, voices
 from minattn.tasks.spoken_numbers import spoken_numbers, utterances
@@ -72,7 +72,7 @@ def test_the_listener_of_the_page_is_trained_as_that_of_the_experiment(monkeypat
     monkeypatch.setattr(speech, "train", note)
     task = spoken_numbers(n_train=5, n_validation=3, n_held_out=3)
     speech.teach(speech.make_model(task, 0, "attention"), task, 0)
-    live_listener.taught(task)
+    live_speech.taught(task)
     assert len(seen) == 4
     for one, other in zip(seen[:2], seen[2:], strict=True):
         assert one == other
