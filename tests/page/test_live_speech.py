@@ -295,7 +295,7 @@ def test_weights_are_moved_with_keys_and_given_back(open_page: Open) -> None:
     assert "moved by you" in (row.get_attribute("aria-valuetext") or "")
     assert page.locator(".note").first.inner_text() == "moved"
     assert "With the weights you moved:" in sentence(page)
-    cells = page.locator("table.heard tbody tr").first.locator("td").all_inner_texts()
+    cells = page.locator("table.heard tbody tr").first.locator("td").all_text_contents()
     assert cells[2] == "0.50" and cells[4] == "by you"
     row.press("End")
     assert row.get_attribute("aria-valuenow") == row.get_attribute("aria-valuemax")
