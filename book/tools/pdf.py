@@ -29,7 +29,9 @@ from book.tools.contents import contents
 
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
-LEFT_OUT = "script, .headerlink, .viewcode-link, .copybtn, .live:not(:has(> p:first-child)), a.start"
+LEFT_OUT = (
+    "script, .headerlink, .viewcode-link, .copybtn, .live:not(:has(> p:first-child)), a.start"
+)
 # A4 less its margins, in CSS pixels: 210 mm - 2 x 18 mm.
 PRINTED_WIDTH = 657
 
