@@ -19,7 +19,10 @@ function settleTabStop(box) {
 addEventListener("load", async () => {
   await window.MathJax?.startup?.promise; // formulas have a width only once they are set
   const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => settleTabStop(target)));
-  document.querySelectorAll(BOXES).forEach((box) => sizes.observe(box)); // in a fold, too, once it opens
+  const boxes = document.querySelectorAll(BOXES);
+  boxes.forEach((box) => sizes.observe(box)); // in a fold, too, once it opens
+  // A font that comes late changes what is in a box, and not the box.
+  document.fonts.addEventListener("loadingdone", () => boxes.forEach(settleTabStop));
   new MutationObserver((changes) => { // the theme's own judgement
     for (const { target } of changes) if (target.matches(BOXES)) settleTabStop(target);
   }).observe(document.body, { subtree: true, attributeFilter: ["tabindex"] });
@@ -191,14 +194,6 @@ function invite(place) {
   message.className = "live-message";
   message.setAttribute("role", "status");
   place.replaceChildren(button, message);
-}
-
-/** What stands in a place is for readers without scripts, and for paper, where it stays. */
-function forPaper(place) {
-  const paper = document.createElement("div");
-  paper.className = "live-paper";
-  paper.append(...place.childNodes);
-  return paper;
 }
 
 /** What stands in a place is for readers without scripts, and for paper, where it stays. */

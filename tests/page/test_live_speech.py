@@ -295,7 +295,7 @@ def test_weights_are_moved_with_keys_and_given_back(open_page: Open) -> None:
     assert "moved by you" in (row.get_attribute("aria-valuetext") or "")
     assert page.locator(".note").first.inner_text() == "moved"
     assert "With the weights you moved:" in sentence(page)
-    cells = page.locator("table.heard tbody tr").first.locator("td").all_inner_texts()
+    cells = page.locator("table.heard tbody tr").first.locator("td").all_text_contents()
     assert cells[2] == "0.50" and cells[4] == "by you"
     row.press("End")
     assert row.get_attribute("aria-valuenow") == row.get_attribute("aria-valuemax")
@@ -320,11 +320,16 @@ def test_weights_are_moved_with_keys_and_given_back(open_page: Open) -> None:
 
 def test_what_the_chapter_asks_to_try_comes_out_as_it_says(open_page: Open) -> None:
     chapter = (STATIC.parent / "chapters" / "14_speech.md").read_text("utf-8")
-    for move, told in (("moved=2.27", "trois huit trois huit"), ("voice=armelle", "trois un trois dix zéro")):
+    for move, told in (
+        ("moved=2.27", "trois huit trois huit"),
+        ("voice=armelle", "trois un trois dix zéro"),
+    ):
         page = open_page(move)
         assert sentence(page).startswith("Said: trois soixante trois huit.")
         assert sentence(page).endswith(f": {told}.") and f"*{told}*" in chapter
-    rows = page.locator("table.heard tbody tr").evaluate_all("rows => rows.map(row => row.cells[4].textContent)")
+    rows = page.locator("table.heard tbody tr").evaluate_all(
+        "rows => rows.map(row => row.cells[4].textContent)"
+    )
     places = ["in word 1, trois", "in word 2, soixante", "in word 3, trois", "in word 4, huit"]
     assert rows[:4] == places
 
@@ -358,7 +363,11 @@ def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     for dx in (10, 30, 60, 90):
         finger("touchMove", middle + dx, y)
     finger("touchEnd", 0, 0)
-    time = (middle + 90 - box["x"]) / box["width"] * page.evaluate("document.querySelector('audio').duration")
+    time = (
+        (middle + 90 - box["x"])
+        / box["width"]
+        * page.evaluate("document.querySelector('audio').duration")
+    )
     assert row.get_attribute("aria-valuenow") == str(round(time / 0.08))
     page.get_by_role("button", name="Give back all weights").tap()
     assert sentence(page) == "Said and written: six onze."
