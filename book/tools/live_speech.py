@@ -10,7 +10,6 @@ another. A third holds one recording for each word and each of two voices; the p
 import argparse
 import base64
 import sys
-from collections.abc import Iterable
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,7 @@ from book.tools.live import SEED, WEIGHTS, rounded, script, write_card
 from book.tools.writing import write_whole
 from minattn.live_export import pack
 from minattn.speech.listening import Listener
-from minattn.tasks.spoken_numbers import SpokenNumbers, Utterance, spoken_numbers
+from minattn.tasks.spoken_numbers import SpokenNumbers, spoken_numbers
 from minattn.tasks.voices import RATE, WORDS, compress, recordings
 
 TITLE = "The listener of chapter 14, 96 wide, taught by one voice"
@@ -53,9 +52,10 @@ def taught(task: SpokenNumbers) -> Listener:
     return model
 
 
-def accuracy(model: Listener, task: SpokenNumbers, spoken: Iterable[Utterance]) -> dict[str, float]:
+def accuracy(model: Listener, task: SpokenNumbers) -> dict[str, float]:
     """Say how many words are wrong, and for how many the largest weight lies inside the right one."""
-    found = heard(model, task, spoken)
+    held_out: Any = task.held_out
+    found = heard(model, task, held_out)
     return {name: round(found[name], 4) for name in ("word error", "inside")}
 
 
@@ -91,8 +91,9 @@ def sounds() -> dict[str, Any]:
 
 def write(model: Listener, task: SpokenNumbers, folder: Path) -> None:
     """Round the model, and write the files and their card."""
-    before = accuracy(model, task, task.held_out)
-    after = accuracy(rounded(model), task, task.held_out)
+    before = accuracy(model, task)
+    rounded(model)  # in place
+    after = accuracy(model, task)
     texts = {
         f"{name}.js": script("weights", name, TITLE, made)
         for name, made in weights(model, task).items()

@@ -299,7 +299,6 @@ def test_weights_are_moved_with_keys_and_given_back(open_page: Open) -> None:
     assert cells[2] == "0.50" and cells[4] == "by you"
     row.press("End")
     assert row.get_attribute("aria-valuenow") == row.get_attribute("aria-valuemax")
-    assert page.locator(".written").first.inner_text() != "six"
     assert page.evaluate("document.activeElement.classList.contains('weights')")
 
     link = page.get_by_role("link", name="A link to this").get_attribute("href") or ""
