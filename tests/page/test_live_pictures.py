@@ -632,7 +632,7 @@ def test_each_half_asks_its_own_word(open_page: Open) -> None:
     page.get_by_role("button", name=re.compile("^seven: weight")).click()
     assert "asked “seven”" in page.locator(".close").inner_text()
     page.locator("summary").click()
-    assert page.locator("table.numbers tbody tr").count() == 32
+    expect(page.locator("table.numbers tbody tr")).to_have_count(32)
 
 
 def test_a_patch_is_chosen_by_touch_and_a_code_by_keyboard(open_page: Open) -> None:
