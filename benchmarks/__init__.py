@@ -1,12 +1,3 @@
 """Time and memory beside other libraries: a module a part, each with a function `measure`."""
 
-PARTS = (
-    "attention",
-    "forms",
-    "machines",
-    "layers",
-    "recurrent",
-    "decoding",
-    "training",
-    "course",
-)
+PARTS = ("attention", "forms", "layers", "recurrent", "decoding", "training", "course")

@@ -172,7 +172,7 @@ def test_every_file_that_a_page_names_has_its_version_in_the_address(site: Path)
             assert file.is_file(), (path.name, address)
 
 
-@pytest.mark.parametrize("kind", ["translator", "playground", "maps", "listener"])
+@pytest.mark.parametrize("kind", ["translator", "playground", "maps", "speech"])
 def test_whatever_a_page_loads_by_itself_has_a_version_too(
     kind: str, site: Path, address: str, browser: Browser
 ) -> None:

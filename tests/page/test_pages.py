@@ -78,7 +78,8 @@ BROKEN = """[...document.querySelectorAll('article :not(pre) > code .pre')].filt
     if (!word.checkVisibility() || !/^\\S*\\w\\S*$/.test(word.textContent.trim())) return false;
     const parts = [...word.getClientRects()];
     const whole = parts.reduce((sum, part) => sum + part.width, 0);
-    return parts.length > 1 && whole + 12 < word.closest('p, li, td, th, dd, dt, figcaption, h1, h2, h3').clientWidth; // 12: padding
+    const room = word.closest('p, li, td, th, dd, dt, figcaption, h1, h2, h3').clientWidth;
+    return parts.length > 1 && whole + 12 < room; // 12: padding
 }).map(word => word.textContent)"""
 
 PAGES = pages() or [LANDING]  # a site that is not built is reported by its fixture

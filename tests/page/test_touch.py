@@ -16,7 +16,6 @@ pytestmark = pytest.mark.page
 CHAPTER = "notebooks/02_soft_attention.html"  # the translator
 PLAYGROUND = "notebooks/03_queries_keys_values.html"
 MAPS = "notebooks/04_self_attention.html"
-LISTENER = "notebooks/14_speech.html"
 PACKAGE = "book/api_support.html"
 
 # In the middle of what is seen, or something else would be hit.
@@ -126,12 +125,6 @@ def test_a_token_and_a_row_of_a_map_are_chosen_by_a_tap(page: Page) -> None:
     row = place.locator("svg.map .query").nth(1)
     page.touchscreen.tap(*centre(row))
     assert "position 2," in place.locator("caption").first.inner_text()
-
-
-def test_the_player_begins_where_a_tapped_word_was_heard(page: Page) -> None:
-    place = live(page, LISTENER)
-    place.locator(".picture button").nth(1).tap()
-    page.wait_for_function("document.querySelector('.listener audio').currentTime > 0")
 
 
 @pytest.mark.parametrize(
