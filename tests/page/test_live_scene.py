@@ -475,8 +475,9 @@ def test_a_finger_can_drag_and_the_page_still_scrolls(open_page: Open) -> None:
     send("touchEnd")
     expect(thing(page, "car")).to_have_attribute("aria-valuetext", "x 22, y 23")
     assert "car" in caption_of(page).split(" above ")[1]
-    page.get_by_role("button", name="frog", exact=True).tap()
-    assert "frog" in caption_of(page)
+    page.get_by_role("button", name="dog", exact=True).tap()
+    expect(page.locator(".thing")).to_have_count(4)
+    assert "dog" in caption_of(page)
 
 
 def test_the_keys_move_and_remove_and_the_table_does_too(open_page: Open) -> None:
