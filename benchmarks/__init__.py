@@ -1,3 +1,12 @@
 """Time and memory beside other libraries: a module a part, each with a function `measure`."""
 
-PARTS = ("attention", "forms", "layers", "recurrent", "decoding", "training", "course")
+PARTS = (
+    "attention",
+    "forms",
+    "machines",
+    "layers",
+    "recurrent",
+    "decoding",
+    "training",
+    "course",
+)

@@ -137,13 +137,25 @@ def compare(
     for _, order in zip(range(effort.rounds), orders, strict=False):
         for name in order:
             times[name].append(timers[name].timeit(numbers[name]).mean)
+    return judged(
+        times, reference, settings | {"threads": threads}, difference=difference, goals=goals
+    )
+
+
+def judged(
+    times: Mapping[str, Sequence[float]],
+    reference: str,
+    settings: dict[str, Any],
+    difference: float = 0.0,
+    goals: Sequence[Goal] = (),
+) -> Case:
+    """Make a case of the times that contestants took, round by round, and report it."""
     ratios = {
         name: interval([a / b for a, b in zip(found, times[reference], strict=True)])
         for name, found in times.items()
         if name != reference
     }
     seconds = {name: statistics.median(found) for name, found in times.items()}
-    settings = settings | {"threads": threads}
     case = Case(settings, reference, ratios, seconds, difference, list(goals))
     report(case)
     return case

@@ -296,6 +296,13 @@ def render(root: Path) -> str:
         steps_forms=by_contestant(
             where(cases["forms"], measured="a step with a cache"), ["length"]
         ),
+        machines_processor=parts["machines"]["made"]["processor"],
+        cores=where(cases["machines"], measured="a ring")[0]["settings"]["cores"],
+        machine_steps=by_contestant(
+            [case for case in cases["machines"] if "step" in case["settings"]["measured"]],
+            ["measured"],
+        ),
+        machine_rings=by_contestant(where(cases["machines"], measured="a ring"), ["length"]),
         layers=grid(cases["layers"], ["size", "mode", "padding", "threads"], "layer"),
         recurrent=by_contestant(cases["recurrent"], ["model", "batch", "threads"]),
         alone=f"{alone:.2f}",
