@@ -282,14 +282,17 @@ def test_writing_can_be_stopped_and_drawn_anew(open_page: Open) -> None:
     page.evaluate("window.waiting = []; window.setTimeout = (go) => waiting.push(go); 0")
     field = page.get_by_label("The beginning of a Python function")
     page.get_by_label("temperature").fill("2")
+    page.get_by_label("seed").fill("3")  # with which no end comes soon
     page.get_by_role("button", name="Let it write").click()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Let it write")).to_be_enabled()
     first = field.input_value()
     page.evaluate("Promise.resolve(waiting.forEach((go) => go())).then(() => 0)")  # time goes on
     assert field.input_value() == first
+    assert page.locator(".message").inner_text() == "Stopped."
+    assert page.locator(".told").inner_text().startswith("Most likely")
     page.get_by_role("button", name="Another draw").click()
-    assert page.get_by_label("seed").input_value() == "1"
+    assert page.get_by_label("seed").input_value() == "4"
     page.get_by_role("button", name="Stop").click()
     begun = "def f(wombat, n):\n    return n * womb"
     assert begun < first != field.input_value() > begun

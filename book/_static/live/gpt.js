@@ -91,7 +91,7 @@ minattn.widgets = minattn.widgets ?? {};
     });
     const degrees = h("output", { for: heat.id });
     const seed = h("input", { type: "number", id: `${id}-seed`, min: 0, max: 9999, step: 1, value: 0 });
-    const write = h("button", { type: "button", onclick: () => (write.dataset.on ? stop() : writeOn()) });
+    const write = h("button", { type: "button", onclick: () => (write.dataset.on ? halt() : writeOn()) });
     const back = h("button", { type: "button", onclick: () => takeBack() }, "Take it back");
     const again = h("button", { type: "button", onclick: () => anew() }, "Another draw");
 
@@ -372,6 +372,12 @@ minattn.widgets = minattn.widgets ?? {};
       writing += 1;
       delete write.dataset.on;
       tellButtons();
+    }
+
+    function halt() {
+      stop();
+      show();
+      say("Stopped.");
     }
 
     async function writeOn() {
