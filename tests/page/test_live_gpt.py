@@ -31,7 +31,7 @@ pytestmark = pytest.mark.page
 
 STATIC = ROOT / "book" / "_static"
 LIVE = STATIC / "live"
-PLACE = '<div class="live" data-live="gpt"></div>'
+PLACE = '<div class="live" data-live="gpt"><p>For paper.</p></div>'
 WORDS = python_functions()
 PIECES = experiment.pieces(WORDS)
 WRITES = 12
@@ -326,6 +326,16 @@ def test_a_link_opens_it_in_a_state(open_page: Open) -> None:
     href = page.locator(".note a").get_attribute("href") or ""
     for part in ("silent=2.1", "temperature=1.3", "seed=5", "text=def+f"):
         assert part in href
+
+
+def test_what_stands_in_the_chapter_is_for_paper(open_page: Open) -> None:
+    page = open_page()
+    assert not page.get_by_text("For paper.").is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_text("For paper.").is_visible() and not page.locator(".gpt").is_visible()
+    for chapter in ("10_gpt", "11_bert"):
+        text = (ROOT / "book" / "chapters" / f"{chapter}.md").read_text("utf-8")
+        assert re.search(r'<div class="live" data-live="\w+">\n\n(\S+ ){15}', text)
 
 
 # --- room and looks --------------------------------------------------------------------------------------
