@@ -2,16 +2,15 @@
 // sees to code alone, late, and takes a pixel that was rounded for one that can be scrolled.
 const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .cell_output .output";
 
-function scrolls(box) {
+function settleTabStop(box) {
+  box.classList.remove("fits");
   const { overflowX, overflowY } = getComputedStyle(box);
   const may = (overflow) => overflow === "auto" || overflow === "scroll";
-  return (may(overflowX) && box.scrollWidth > box.clientWidth + 1) ||
+  const scrolls = (may(overflowX) && box.scrollWidth > box.clientWidth + 1) ||
     (may(overflowY) && box.scrollHeight > box.clientHeight + 1);
-}
-
-function settleTabStop(box) {
+  box.classList.toggle("fits", !scrolls && (may(overflowX) || may(overflowY)));
   const isStop = box.getAttribute("tabindex") === "0";
-  if (isStop === scrolls(box)) return; // to write the same again would count as a change, without end
+  if (isStop === scrolls) return; // to write the same again would count as a change, without end
   if (isStop) box.removeAttribute("tabindex");
   else box.tabIndex = 0;
 }
