@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script, watch
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script
 from minattn.decoding import beam_search
 from minattn.tasks import Task, number_example, number_words
 from minattn.translation import greedy
-from tests.page.live_page import engine_of, live_page
+from tests.page.live_page import engine_of, engine_page, place_pages
 from tests.page.test_live import exported
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
@@ -39,38 +39,22 @@ Open = Callable[..., Page]
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open a page with the search, as minattn.js does after a click; what goes wrong in it fails the test."""
-    faults: list[str] = []
-    contexts = []
+    with place_pages(browser, tmp_path, "Beams") as start:
 
-    def start(size: dict = DESK, click: bool = True) -> Page:
-        file = tmp_path / "beams.html"
-        sheet, script = ((STATIC / name).as_uri() for name in ("minattn.css", "minattn.js"))
-        file.write_text(live_page("Beams", [sheet], PLACE, [script]), encoding="utf-8")
-        context = browser.new_context(viewport=size)
-        contexts.append(context)
-        page = watch(context, faults, "file://")
-        page.goto(file.as_uri())
-        if click:
-            page.get_by_role("button", name="Watch a beam search").click()
-            verdict(page)
-        return page
+        def opened(size: dict = DESK, click: bool = True) -> Page:
+            page = start(PLACE, size)
+            if click:
+                page.get_by_role("button", name="Watch a beam search").click()
+                verdict(page)
+            return page
 
-    yield start
-    for context in contexts:
-        context.close()
-    assert faults == []
+        yield opened
 
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    blank = tmp_path_factory.mktemp("blank") / "blank.html"
-    blank.write_text("<!DOCTYPE html><meta charset='utf-8'><title>blank</title>", "utf-8")
-    page = browser.new_page()
-    page.goto(blank.as_uri())
-    for name in engine_of("beams"):
-        page.add_script_tag(url=(LIVE / name).as_uri())
-    yield page
-    page.close()
+    with engine_page(browser, tmp_path_factory.mktemp("blank"), engine_of("beams")) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

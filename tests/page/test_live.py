@@ -33,7 +33,7 @@ from minattn.training import evaluate
 from minattn.transformer import DecoderBlock, EncoderBlock, TransformerTranslator
 from minattn.translation import Translator, translate
 from minattn.vocabulary import SPECIALS
-from tests.page.live_page import engine_of
+from tests.page.live_page import engine_of, read_script, tensors
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -98,21 +98,6 @@ def page(opened: Open) -> Page:
 @pytest.fixture(scope="module")
 def task() -> Task:
     return number_words(n_train=1)
-
-
-def read_script(path: Path) -> dict[str, Any]:
-    """Read what a script file sets, which is JSON but for the assignment."""
-    text = path.read_text("utf-8")
-    return json.loads(text[text.index("= {") + 2 : text.rindex(";")])
-
-
-def tensors(entry: dict[str, Any]) -> dict[str, torch.Tensor]:
-    buffer = base64.b64decode(entry["data"], validate=True)
-    numbers = np.frombuffer(buffer, live_export.DTYPES[entry["dtype"]]).astype("f4")
-    return {
-        name: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
-        for name, (start, shape) in entry["table"].items()
-    }
 
 
 def exported(name: str, task: Task) -> Translator:

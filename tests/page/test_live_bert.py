@@ -12,7 +12,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from book.experiments import bert as experiment
-from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script, watch
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script
 from minattn.language.bert import BERT
 from minattn.recording import recording
 from minattn.tasks.two_notations import (
@@ -22,8 +22,7 @@ from minattn.tasks.two_notations import (
     two_notations_text,
 )
 from minattn.vocabulary import BOS, EOS
-from tests.page.live_page import engine_of, live_page
-from tests.page.test_live import read_script, tensors
+from tests.page.live_page import engine_of, engine_page, place_pages, stored, tensors
 from tests.page.test_live_gpt import SMALL
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
@@ -50,7 +49,7 @@ def task() -> TwoNotations:
 @pytest.fixture(scope="module")
 def model(task: TwoNotations) -> BERT:
     """The package's model with the weights that stand in the file."""
-    state = tensors(read_script(LIVE / "weights" / "bert.js"))
+    state = tensors(stored("bert"))
     bert = experiment.make_model(task, 0, "rotary", "both").eval()
     bert.load_state_dict(state | {"readout.weight": state["table.weight"]})
     return bert.double()
@@ -58,39 +57,23 @@ def model(task: TwoNotations) -> BERT:
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    blank = tmp_path_factory.mktemp("blank") / "blank.html"
-    blank.write_text("<!DOCTYPE html><meta charset='utf-8'><title>blank</title>", "utf-8")
-    page = browser.new_page()
-    page.goto(blank.as_uri())
-    for name in engine_of("bert"):
-        page.add_script_tag(url=(LIVE / name).as_uri())
-    yield page
-    page.close()
+    with engine_page(browser, tmp_path_factory.mktemp("blank"), engine_of("bert")) as page:
+        yield page
 
 
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open a page with the place, as minattn.js does after a click; what goes wrong in it fails the test."""
-    faults: list[str] = []
-    contexts = []
+    with place_pages(browser, tmp_path, "BERT") as start:
 
-    def start(size: dict = DESK, asked: str = "", **how: Any) -> Page:
-        file = tmp_path / "bert.html"
-        sheet, script = ((STATIC / name).as_uri() for name in ("minattn.css", "minattn.js"))
-        file.write_text(live_page("BERT", [sheet], PLACE, [script]), encoding="utf-8")
-        context = browser.new_context(viewport=size, **how)
-        contexts.append(context)
-        page = watch(context, faults, "file://")
-        page.goto(file.as_uri() + asked)
-        if not asked:
-            page.get_by_role("button", name="Hide words or digits").click()
-        page.locator(".told:not(:empty)").wait_for()
-        return page
+        def opened(size: dict = DESK, asked: str = "", **how: Any) -> Page:
+            page = start(PLACE, size, asked, **how)
+            if not asked:
+                page.get_by_role("button", name="Hide words or digits").click()
+            page.locator(".told:not(:empty)").wait_for()
+            return page
 
-    yield start
-    for context in contexts:
-        context.close()
-    assert faults == []
+        yield opened
 
 
 def gaps(number: int, digits: str | None, seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from book.experiments import gpt as experiment
 from book.models.gpt import build
-from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script, watch
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, ROOT, VIOLATIONS, axe_script
 from minattn.decoding import Cached
 from minattn.language.gpt import GPT
 from minattn.probing.heads import without_heads
@@ -21,8 +21,7 @@ from minattn.recording import recording
 from minattn.tasks.functions import python_functions
 from minattn.translation import greedy
 from minattn.vocabulary import BOS, EOS
-from tests.page.live_page import engine_of, live_page
-from tests.page.test_live import read_script, tensors
+from tests.page.live_page import engine_of, engine_page, place_pages, stored, tensors
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -65,7 +64,7 @@ def beginnings(n: int) -> list[str]:
 @pytest.fixture(scope="module")
 def model() -> GPT:
     """The package's model with the weights that stand in the file."""
-    state = tensors(read_script(LIVE / "weights" / "gpt.js"))
+    state = tensors(stored("gpt"))
     gpt = build().eval()
     gpt.load_state_dict(state | {"readout.weight": state["embedding.weight"]})
     return gpt.double()
@@ -73,39 +72,23 @@ def model() -> GPT:
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    blank = tmp_path_factory.mktemp("blank") / "blank.html"
-    blank.write_text("<!DOCTYPE html><meta charset='utf-8'><title>blank</title>", "utf-8")
-    page = browser.new_page()
-    page.goto(blank.as_uri())
-    for name in engine_of("gpt"):
-        page.add_script_tag(url=(LIVE / name).as_uri())
-    yield page
-    page.close()
+    with engine_page(browser, tmp_path_factory.mktemp("blank"), engine_of("gpt")) as page:
+        yield page
 
 
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open a page with the place, as minattn.js does after a click; what goes wrong in it fails the test."""
-    faults: list[str] = []
-    contexts = []
+    with place_pages(browser, tmp_path, "GPT") as start:
 
-    def start(size: dict = DESK, asked: str = "", **how: Any) -> Page:
-        file = tmp_path / "gpt.html"
-        sheet, script = ((STATIC / name).as_uri() for name in ("minattn.css", "minattn.js"))
-        file.write_text(live_page("GPT", [sheet], PLACE, [script]), encoding="utf-8")
-        context = browser.new_context(viewport=size, **how)
-        contexts.append(context)
-        page = watch(context, faults, "file://")
-        page.goto(file.as_uri() + asked)
-        if not asked:
-            page.get_by_role("button", name="Begin a function").click()
-        page.locator(".next button").first.wait_for()
-        return page
+        def opened(size: dict = DESK, asked: str = "", **how: Any) -> Page:
+            page = start(PLACE, size, asked, **how)
+            if not asked:
+                page.get_by_role("button", name="Begin a function").click()
+            page.locator(".next button").first.wait_for()
+            return page
 
-    yield start
-    for context in contexts:
-        context.close()
-    assert faults == []
+        yield opened
 
 
 def expected(model: GPT, ids: list[int], silent: list[list[int]]) -> tuple[Any, list[Any]]:

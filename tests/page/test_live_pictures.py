@@ -4,7 +4,6 @@ import base64
 import gzip
 import itertools
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -31,7 +30,6 @@ from book.tools.browsing import (
     ROOT,
     VIOLATIONS,
     axe_script,
-    watch,
 )
 from minattn.decoding import Cached
 from minattn.language.gpt import GPT
@@ -53,7 +51,7 @@ from minattn.tasks.placed_emoji import (
 )
 from minattn.tasks.told_digits import NUMBERS, STROKES, caption
 from minattn.translation import greedy
-from tests.page.live_page import engine_of, live_page
+from tests.page.live_page import engine_of, engine_page, place_pages, stored, with_stored
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -111,43 +109,27 @@ Open = Callable[..., Page]
 # --- the package, with the weights that stand in the files ------------------------------------------------
 
 
-def entry(name: str) -> dict[str, Any]:
-    text = (LIVE / "weights" / f"{name}.js").read_text("utf-8")
-    return json.loads(text[text.index("= {") + 2 : text.rindex(";")])
-
-
-def loaded(name: str, model: torch.nn.Module) -> Any:
-    found = entry(name)
-    numbers = np.frombuffer(base64.b64decode(found["data"], validate=True), "<f2").astype("f4")
-    state = {
-        key: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
-        for key, (start, shape) in found["table"].items()
-    }
-    model.load_state_dict(state)
-    return model.eval().requires_grad_(False)
-
-
 @pytest.fixture(scope="module")
 def emoji() -> CLIP:
-    return loaded("clip", clip_experiment.make_model(1))
+    return with_stored("clip", clip_experiment.make_model(1))
 
 
 @pytest.fixture(scope="module")
 def chooser() -> CLIP:
-    return loaded("drawing_clip", digit_clip.build())
+    return with_stored("drawing_clip", digit_clip.build())
 
 
 @pytest.fixture(scope="module")
 def book() -> Codebook:
-    return Codebook(torch.tensor(entry("drawing_one")["codebook"]).double() / 255)
+    return Codebook(torch.tensor(stored("drawing_one")["codebook"]).double() / 255)
 
 
 @pytest.fixture(scope="module")
 def drawers() -> dict[str, GPT]:
     one = text_to_image.make_model(live_pictures.language(), 1)
     return {
-        "drawing_one": loaded("drawing_one", one).double(),
-        "drawing_two": loaded("drawing_two", two_digits.build()).double(),
+        "drawing_one": with_stored("drawing_one", one).double(),
+        "drawing_two": with_stored("drawing_two", two_digits.build()).double(),
     }
 
 
@@ -164,43 +146,28 @@ def packed(pictures: torch.Tensor) -> str:
 
 @pytest.fixture(scope="module")
 def engine(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    blank = tmp_path_factory.mktemp("blank") / "blank.html"
-    blank.write_text("<!DOCTYPE html><meta charset='utf-8'><title>blank</title>", "utf-8")
-    page = browser.new_page()
-    page.goto(blank.as_uri())
-    for name in dict.fromkeys([*engine_of("clip"), *engine_of("drawing")]):
-        page.add_script_tag(url=(LIVE / name).as_uri())
-    yield page
-    page.close()
+    files = dict.fromkeys([*engine_of("clip"), *engine_of("drawing")])
+    with engine_page(browser, tmp_path_factory.mktemp("blank"), files) as page:
+        yield page
 
 
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open a page with a place, as minattn.js does after a click; what goes wrong in it fails the test."""
-    faults: list[str] = []
-    contexts = []
+    with place_pages(browser, tmp_path, "Live") as start:
 
-    def start(
-        kind: str, size: dict = DESK, click: bool = True, query: str = "", **how: Any
-    ) -> Page:
-        file = tmp_path / f"{kind}.html"
-        sheet, script = ((STATIC / name).as_uri() for name in ("minattn.css", "minattn.js"))
-        place = f'<div class="live" data-live="{kind}"><p>What it shows.</p></div>'
-        file.write_text(live_page("Live", [sheet], place, [script]), encoding="utf-8")
-        context = browser.new_context(viewport=size, **how)
-        contexts.append(context)
-        page = watch(context, faults, "file://")
-        page.goto(file.as_uri() + query)
-        if click:
-            page.get_by_role("button", name=INVITES[kind]).click()
-        if click or query:
-            page.wait_for_function(READY)
-        return page
+        def opened(
+            kind: str, size: dict = DESK, click: bool = True, query: str = "", **how: Any
+        ) -> Page:
+            place = f'<div class="live" data-live="{kind}"><p>What it shows.</p></div>'
+            page = start(place, size, query, **how)
+            if click:
+                page.get_by_role("button", name=INVITES[kind]).click()
+            if click or query:
+                page.wait_for_function(READY)
+            return page
 
-    yield start
-    for context in contexts:
-        context.close()
-    assert faults == []
+        yield opened
 
 
 def say(page: Page, text: str) -> None:
@@ -393,7 +360,7 @@ def test_the_codebook_and_the_stored_models_are_those_of_the_chapters(
 ) -> None:
     centres = learn_codebook(digits("train").pictures, 128).centres
     assert torch.equal((centres * 255).round(), (book.centres * 255).round())
-    assert entry("drawing_two")["codebook"] == entry("drawing_one")["codebook"]
+    assert stored("drawing_two")["codebook"] == stored("drawing_one")["codebook"]
     right = digit_clip.measure(chooser, text_to_image.one_digit("test"))
     assert right["digit"] > 0.9
 
@@ -692,7 +659,7 @@ def test_drawings_grow_unless_a_reader_wants_no_motion(open_page: Open) -> None:
 
 
 def test_every_word_is_known(drawers: dict[str, GPT]) -> None:
-    words = entry("drawing_one")["tokens"]
+    words = stored("drawing_one")["tokens"]
     assert {*STROKES, *NUMBERS} < set(words) and words.index("<bos>") == 1
 
 

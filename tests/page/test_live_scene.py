@@ -4,7 +4,6 @@ import base64
 import gzip
 import itertools
 import json
-import math
 import os
 import re
 import shutil
@@ -36,7 +35,7 @@ from minattn.tasks.captions import caption, middle, vocabulary
 from minattn.tasks.emoji import CLASSES, DESIGNERS, TRAINED, UNSEEN, sprite
 from minattn.tasks.scenes import SIZE, SIZES, cells_inside, scenes
 from minattn.vocabulary import BOS, EOS
-from tests.page.live_page import engine_of, live_page
+from tests.page.live_page import engine_of, engine_page, live_page, with_stored
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -80,35 +79,19 @@ Open = Callable[..., Page]
 # --- the package, with the weights that stand in the files ------------------------------------------------
 
 
-def entry(name: str) -> dict[str, Any]:
-    text = (LIVE / "weights" / f"{name}.js").read_text("utf-8")
-    return json.loads(text[text.index("= {") + 2 : text.rindex(";")])
-
-
-def loaded(name: str, model: torch.nn.Module) -> Any:
-    found = entry(name)
-    numbers = np.frombuffer(base64.b64decode(found["data"], validate=True), "<f2").astype("f4")
-    state = {
-        key: torch.from_numpy(numbers[start : start + math.prod(shape)].reshape(shape).copy())
-        for key, (start, shape) in found["table"].items()
-    }
-    model.load_state_dict(state)
-    return model.eval().requires_grad_(False)
-
-
 @pytest.fixture(scope="module")
 def stem() -> Stem:
-    return loaded("scene_stem", Stem())
+    return with_stored("scene_stem", Stem())
 
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    return loaded("scene_captioner", Captioner(96, len(vocabulary())))
+    return with_stored("scene_captioner", Captioner(96, len(vocabulary())))
 
 
 @pytest.fixture(scope="module")
 def queries() -> ObjectQueries:
-    return loaded("scene_queries", ObjectQueries(96, len(CLASSES)))
+    return with_stored("scene_queries", ObjectQueries(96, len(CLASSES)))
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +138,8 @@ def sentence(found: list[tuple[int, float, torch.Tensor]]) -> str:
 @pytest.fixture(scope="module")
 def engine(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """An empty page, opened as a file, with the engine."""
-    blank = tmp_path_factory.mktemp("blank") / "blank.html"
-    blank.write_text("<!DOCTYPE html><meta charset='utf-8'><title>blank</title>", "utf-8")
-    page = browser.new_page()
-    page.goto(blank.as_uri())
-    for script in SCRIPTS[:-1]:
-        page.add_script_tag(url=script.as_uri())
-    yield page
-    page.close()
+    with engine_page(browser, tmp_path_factory.mktemp("blank"), engine_of("scene")) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
