@@ -362,7 +362,9 @@ def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     finger("touchStart", middle, y)
     for dx in (10, 30, 60, 90):
         finger("touchMove", middle + dx, y)
-    page.wait_for_timeout(500)  # lifted in motion it would be a swipe, and the next tap only its end
+    page.wait_for_timeout(
+        500
+    )  # lifted in motion it would be a swipe, and the next tap only its end
     finger("touchMove", middle + 90, y)
     finger("touchEnd", 0, 0)
     time = (
