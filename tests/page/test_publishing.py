@@ -52,6 +52,21 @@ def published(site: Path, tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
+def test_every_page_is_two_clicks_from_the_landing_page_at_most(site: Path) -> None:
+    written = {(site / page).resolve() for page in pages(site)}
+
+    def leads_to(page: Path) -> set[Path]:
+        links = BeautifulSoup(page.read_text("utf-8"), "html.parser").select("a[href]")
+        return {(page.parent / str(link["href"]).partition("#")[0]).resolve() for link in links}
+
+    landing = (site / "book/index.html").resolve()
+    first = leads_to(landing) & written
+    second = set().union(*map(leads_to, first))
+    missed = written - first - second - {landing}
+    # Two pages of the theme's: names by letter, and the search, which has a field on each page.
+    assert {page.name for page in missed} == {"genindex.html", "search.html"}
+
+
 @pytest.mark.parametrize("wrong", ["gone.html", "notebooks/gone.html", "a/b/c/gone"])
 def test_a_wrong_address_leads_to_the_book_from_any_depth(
     wrong: str, browser: Browser, published: str
