@@ -192,7 +192,7 @@ MODELS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
         lambda: self_attention.make_model(few(tasks.reversal), 0),
     ),
     "05_multi_head": (
-        "Multi-head attention from an empty file",
+        "From an empty file: multi-head attention",
         lambda: multi_head.make_model(few(tasks.slopes), 0, n_heads=4),
     ),
     "06_transformer": (
@@ -200,7 +200,7 @@ MODELS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
         of_numbers("Transformer"),
     ),
     "07_training": (
-        "The training loop, from an empty file",
+        "From an empty file: the training loop",
         of_numbers("Transformer, chapter 7"),
     ),
     "08_decoding": (
@@ -213,7 +213,7 @@ MODELS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
         "The encoder alone",
         lambda: bert.make_model(two_notations(), 0, "rotary", "both"),
     ),
-    "12_t5": ("The model", t5.build),
+    "12_t5": ("The model: one bias for all blocks", t5.build),
     "13_summarization": ("From an empty file: a pointer-generator", persons.build),
     "14_speech": (
         "Listen, attend, spell",
