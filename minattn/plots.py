@@ -28,8 +28,8 @@ def use_style() -> None:
     """Set matplotlib to the style of the book: quiet axes, a light background, sharp on dense screens."""
     plt.rcParams.update(
         {
-            "figure.dpi": 144,
-            "savefig.dpi": 144,
+            "figure.dpi": 192,
+            "savefig.dpi": 192,
             "figure.figsize": (6.4, 3.6),
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
