@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 # How signs of the book are written where an output knows none of them.
 _PLAIN = str.maketrans({"✓": "ok:", "–": "-", "−": "-", "×": "x", "→": "->", "…": "..."})
@@ -22,7 +22,7 @@ def is_watched() -> bool:
     return bool(parent and parent.get("content", {}).get("allow_stdin"))
 
 
-def _write(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
+def _write(text: str, end: str = "\n", stream: Any = None) -> None:
     """Print a text, in plainer letters where the output cannot take all of them.
 
     A pipe or a file may be in ASCII or in a code page of Windows: a sign that it lacks is no reason to stop a run.

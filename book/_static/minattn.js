@@ -250,7 +250,12 @@ addEventListener("DOMContentLoaded", () => {
 
 // Places: what a link leads to may stand in a fold, such as a line of closed checks. Not every browser opens it.
 function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  let name = location.hash.slice(1);
+  try {
+    name = decodeURIComponent(name);
+  } catch { // a lone % is no code: the name as it is
+  }
+  const target = document.getElementById(name);
   const closed = [];
   for (let part = target; part; part = part.parentElement) if (part.matches("details:not([open])")) closed.push(part);
   for (const fold of closed) fold.open = true;

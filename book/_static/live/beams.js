@@ -33,6 +33,7 @@ minattn.widgets = minattn.widgets ?? {};
 
   minattn.widgets.beams = (element) => {
     const id = `beams-${(made += 1)}`;
+    let asked = null; // the number that was typed last
     let shown = null; // {number, source, asked, beams, steps}
     let step = 0;
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
@@ -97,21 +98,27 @@ minattn.widgets = minattn.widgets ?? {};
       message.classList.toggle("wrong", wrong);
     }
 
+    /** Read the field; what cannot be read is told, and the number of the last search stays. */
+    function read() {
+      try {
+        asked = minattn.readGerman(field.value);
+        field.removeAttribute("aria-invalid");
+        return "";
+      } catch (error) {
+        field.setAttribute("aria-invalid", "true");
+        return error.message + (asked === null ? "" : ` Below is still ${digits(asked)}.`);
+      }
+    }
+
     async function search() {
       const mine = (latest += 1);
       const [wanted, nBeams] = [models.value, Number(widths.value)];
       alpha.textContent = Number(penalty.value).toFixed(1);
       hint.textContent = MODELS[wanted].hint;
-      let number;
-      try {
-        number = minattn.readGerman(field.value);
-        field.removeAttribute("aria-invalid");
-      } catch (error) { // what was there stays
-        field.setAttribute("aria-invalid", "true");
-        say(`${error.message}${shown ? ` Below is still ${digits(shown.number)}.` : ""}`, true);
-        return;
-      }
-      say("Loading the model …");
+      const trouble = read();
+      say(trouble || "Loading the model …", trouble !== "");
+      if (asked === null) return;
+      const number = asked;
       results.setAttribute("aria-busy", "true");
       try {
         const model = await minattn.loadModel(wanted);
@@ -123,7 +130,7 @@ minattn.widgets = minattn.widgets ?? {};
           asked: minattn.englishWords(number),
           ...minattn.beamSearch(model, minattn.germanWords(number), options),
         };
-        say("");
+        say(trouble, trouble !== "");
         results.hidden = false;
         tellFound(nBeams);
         go(isNew ? interesting() : step);

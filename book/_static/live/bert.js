@@ -126,7 +126,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     /** Write other digits beside the same words. */
     function change(typed) {
-      const digits = typed.replace(/[\s.,'’]/g, "");
+      const digits = minattn.elements.plainDigits(typed).replace(/[\s.,'’]/g, "");
       const n = String(number).length;
       if (!/^\d+$/.test(digits) || digits.length !== n) {
         say(`Type ${n} digits here, as many as ${listed(number)} has.`, right);

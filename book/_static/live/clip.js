@@ -14,6 +14,7 @@ minattn.widgets = minattn.widgets ?? {};
   const N_OTHERS = 3; // places, and colours
   const MOST = 8; // words
   const CELLS = 8; // in a row of a picture
+  const PAUSE = 250; // milliseconds without a letter, before what is typed is read
 
   const two = (x) => x.toFixed(2).replace("-", "−");
   const percent = (p) => (p < 0.01 ? "<1 %" : `${Math.round(100 * p)} %`);
@@ -60,7 +61,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     const field = h("input", {
       type: "text", id: `${id}-field`, value: state?.get("sentence") || FIRST, autocomplete: "off",
-      autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`, oninput: () => ask(),
+      autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`, oninput: () => askSoon(),
     });
     const menus = {
       thing: [things, (word) => word],
@@ -204,8 +205,16 @@ minattn.widgets = minattn.widgets ?? {};
       return heard.get(text);
     }
 
+    let soon;
+
+    /** Ask when the typing rests, so that not each letter is answered. */
+    function askSoon() {
+      clearTimeout(soon);
+      soon = setTimeout(ask, PAUSE);
+    }
+
     async function ask() {
-      const mine = (latest += 1);
+      clearTimeout(soon);
       let list;
       try {
         list = typed();
@@ -214,6 +223,7 @@ minattn.widgets = minattn.widgets ?? {};
         say(`${error.message}${asked ? ` Below is still “${asked.words.join(" ")}”.` : ""}`, true);
         return;
       }
+      const mine = (latest += 1);
       const wanted = named(list);
       makeRoom(wanted);
       const designer = designers.value;
@@ -231,7 +241,7 @@ minattn.widgets = minattn.widgets ?? {};
           since = performance.now();
         }
       }
-      say("");
+      if (!field.hasAttribute("aria-invalid")) say("");
       results.removeAttribute("aria-busy");
       asked = { words: list, ...model.read(list) };
       const cosines = pictures.map(({ name }) => minattn.dot(known.get(name).vector, asked.vector));

@@ -40,6 +40,7 @@ minattn.widgets = minattn.widgets ?? {};
     let asked = null; // {words, model, chooser, drawn, hidden}
     let seed = 1;
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
+    let begun = 0; // counts the drawings of eight: one that another takes the place of is dropped
     let chosen = 0; // the drawing that is looked at closely
     let code = 0; // and its code
     let watched = 0; // and the word whose map is drawn
@@ -103,6 +104,8 @@ minattn.widgets = minattn.widgets ?? {};
       message, results));
     field.addEventListener("change", () => { if (field.value.trim() !== asked?.words.join(" ")) ask(); });
 
+    const isBusy = () => results.hasAttribute("aria-busy");
+
     // ---- asking ---------------------------------------------------------------------------------
 
     function say(text, wrong = false) {
@@ -153,11 +156,13 @@ minattn.widgets = minattn.widgets ?? {};
       }
       const hidden = new Set([...hides.querySelectorAll("input")].flatMap((box, i) => (box.checked ? [i + 1] : [])));
       asked = { words: list, model, chooser, hidden, drawn: [] };
-      await drawAll(mine);
+      say("Drawing …");
+      await drawAll();
     }
 
     /** Draw eight, all of them code by code, so that one sees them grow. */
-    async function drawAll(mine) {
+    async function drawAll() {
+      const mine = (begun += 1);
       const { words, model, hidden } = asked;
       const [temperature, scale] = [Number(temperatures.value), Number(scales.value)];
       const n = model.cells(words.length);
@@ -167,7 +172,6 @@ minattn.widgets = minattn.widgets ?? {};
       lay(n);
       results.hidden = false;
       results.setAttribute("aria-busy", "true");
-      say("Drawing …");
       let since = performance.now();
       for (let i = 0; i < n; i++) {
         for (const one of asked.drawn) {
@@ -179,14 +183,14 @@ minattn.widgets = minattn.widgets ?? {};
           if (performance.now() - since > WORTH_WAITING) {
             if (!calm.matches) showAll(n);
             await new Promise((go) => setTimeout(go));
-            if (mine !== latest) return;
+            if (mine !== begun) return;
             since = performance.now();
           }
         }
       }
       showAll(n);
       results.removeAttribute("aria-busy");
-      say("");
+      if (!field.hasAttribute("aria-invalid")) say("");
       tell();
       choose(Math.min(chosen, N - 1));
     }
@@ -251,6 +255,7 @@ minattn.widgets = minattn.widgets ?? {};
     function choose(i) {
       chosen = i;
       gallery.querySelectorAll("button").forEach((button, k) => button.setAttribute("aria-pressed", String(k === i)));
+      if (isBusy()) return; // it is looked at when it is there
       draw(large, asked.model.pixels(asked.drawn[i].codes));
       set(large, { role: "img", "aria-label": `Drawing ${i + 1} of “${asked.words.join(" ")}”, large` });
       look(code);
@@ -264,6 +269,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     function look(to) {
       code = to;
+      if (isBusy()) return;
       const { words, model, drawn } = asked;
       const n = drawn[chosen].codes.length;
       slider.value = code + 1;
@@ -309,7 +315,7 @@ minattn.widgets = minattn.widgets ?? {};
     }
 
     function pointed(event) {
-      if (!asked || results.hasAttribute("aria-busy")) return;
+      if (!asked || isBusy()) return;
       const box = stage.getBoundingClientRect();
       const at = (from, size, cells) => Math.min(Math.max(Math.floor((from / size) * cells), 0), cells - 1);
       const x = at(event.clientX - box.left, box.width, map.width);

@@ -187,7 +187,7 @@ minattn.widgets = minattn.widgets ?? {};
           throw new Error(`This text has ${tokens.length} tokens. Take at most ${MOST}, so that it stays quick.`);
         }
       } catch (error) {
-        say(`${error.message} Below is still the text from before.`, true);
+        say(error.message + (found ? " Below is still the text from before." : ""), true);
         return;
       }
       say(/[^\s] $/.test(typed)
@@ -235,11 +235,12 @@ minattn.widgets = minattn.widgets ?? {};
       link.href = address();
     }
 
-    /** ?live=gpt&text=...&temperature=...&seed=...&silent=1.2: heads as layer and head, counted from 1. */
+    /** ?live=gpt&text=...&temperature=...&seed=...&silent=1.2&ended=1: heads as layer and head, counted from 1. */
     function address() {
       const off = heads.filter(({ layer, head }) => silent[layer].has(head));
       const asked = { live: "gpt", text: model.decode(ids), temperature: heat.value, seed: seed.value };
       if (off.length) asked.silent = off.map(({ layer, head }) => `${layer + 1}.${head + 1}`).join(",");
+      if (ended()) asked.ended = 1;
       const here = new URL(location.href);
       here.search = new URLSearchParams(asked);
       here.hash = "";
@@ -431,16 +432,38 @@ minattn.widgets = minattn.widgets ?? {};
       field.value = readable(tabbed(text));
     }
 
-    if (state.has("temperature")) heat.value = state.get("temperature");
-    if (state.has("seed")) seed.value = state.get("seed");
-    for (const code of (state.get("silent") ?? "").split(",")) {
-      const one = panels.find(({ layer, head }) => code === `${layer + 1}.${head + 1}`);
-      if (!one) continue;
-      silent[one.layer].add(one.head);
-      one.on.checked = false;
+    /** Take from a link what is there to be had, and name the rest. */
+    function takeState() {
+      const wrong = [];
+      for (const [key, input] of [["temperature", heat], ["seed", seed]]) {
+        if (!state.has(key)) continue;
+        const before = input.value;
+        input.value = state.get(key);
+        const asked = state.get(key).trim();
+        if (asked && Number(asked) === Number(input.value) && input.checkValidity()) continue;
+        input.value = before;
+        wrong.push(`${key} “${asked.slice(0, 20)}”`);
+      }
+      for (const code of (state.get("silent") ?? "").split(",").filter(Boolean)) {
+        const one = panels.find(({ layer, head }) => code === `${layer + 1}.${head + 1}`);
+        if (!one) {
+          wrong.push(`head “${code.slice(0, 20)}”`);
+          continue;
+        }
+        silent[one.layer].add(one.head);
+        one.on.checked = false;
+      }
+      return wrong;
     }
+
+    const wrong = takeState();
     warm();
     begin(state.get("text") ?? Object.values(EXAMPLES)[0]);
+    if (found && state.has("ended") && !ended()) {
+      append(minattn.EOS);
+      show();
+    }
+    if (found && wrong.length) say(`The link asks for what is not here: ${wrong.join(", ")}. The rest is as it says.`);
   }
 
   minattn.widgets.gpt = async (element, state = new URLSearchParams()) => {

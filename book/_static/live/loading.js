@@ -77,7 +77,7 @@ window.minattn = window.minattn ?? {};
     if (!found) {
       throw new Error(
         `The file ${file} could not be loaded. It belongs beside the other files of the book; ` +
-          "if you copied the book or are offline, get the whole of it and load this page again.",
+          "if you copied the book or are offline, get the whole of it and try again.",
       );
     }
     if (minattn[place][name] === undefined) throw broken(file);
@@ -87,7 +87,7 @@ window.minattn = window.minattn ?? {};
   const broken = (file, cause) =>
     new Error(
       `The file ${file} is cut short or broken. ` +
-        "Load this page again; if that does not help, get the file anew.",
+        "Try again; if that does not help, get the file anew.",
       { cause },
     );
 

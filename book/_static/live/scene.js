@@ -645,7 +645,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     function about(thing, answers) {
       const { right, wrong } = finders(thing, answers);
-      if (right.length > 1) return `the ${title(thing)} twice, by query ${listed(right.map(({ query }) => query))}`;
+      if (right.length > 1) return `the ${title(thing)} ${right.length === 2 ? "twice" : `${right.length} times`}, by queries ${listed(right.map(({ query }) => query))}`;
       if (right.length) return `the ${title(thing)} by query ${right[0].query}`;
       if (wrong.length) return `the ${title(thing)} by query ${wrong[0].query}, which takes it for ${article(wrong[0].says)} ${wrong[0].says}`;
       return null;
