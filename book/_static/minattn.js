@@ -167,7 +167,7 @@ async function openLive(place, state) {
     const isElsewhere = activeElement !== document.body && !place.contains(activeElement);
     place.replaceChildren();
     minattn.widgets[kind](place, state);
-    if (!isElsewhere) place.querySelector("input, select, button, [tabindex]")?.focus({ preventScroll: true });
+    if (!isElsewhere) minattn.elements.firstOf(place)?.focus({ preventScroll: true });
   } catch (error) {
     filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
     place.classList.remove("opened");
@@ -264,6 +264,37 @@ function openTarget() {
 
 addEventListener("DOMContentLoaded", openTarget);
 addEventListener("hashchange", openTarget);
+
+// The list of chapters: the theme scrolls it to where it was on the page before; this page may be out of sight there.
+addEventListener("load", () => {
+  const list = document.querySelector(".bd-sidebar-primary");
+  const here = list?.querySelector("a.current");
+  if (!here) return;
+  const [seen, ours] = [list.getBoundingClientRect(), here.getBoundingClientRect()];
+  if (ours.top < seen.top || ours.bottom > seen.bottom) list.scrollTop += ours.top - seen.top - seen.height / 2;
+});
+
+// Copying: a formula is drawn, and would be copied as nothing. It goes along as it is written in TeX.
+addEventListener("copy", (event) => {
+  const selection = getSelection();
+  if (!selection.rangeCount || !globalThis.MathJax?.startup?.document) return;
+  const written = new Map([...MathJax.startup.document.math].map((one) => [one.typesetRoot, one]));
+  const drawn = [...document.querySelectorAll("mjx-container")].filter((one) => selection.containsNode(one, true));
+  if (!drawn.length) return;
+  const copy = document.createElement("div");
+  copy.append(selection.getRangeAt(0).cloneContents());
+  copy.querySelectorAll("mjx-container").forEach((one, i) => {
+    const { math, display } = written.get(drawn[i]);
+    one.replaceWith(display ? `\n$$${math.trim()}$$\n` : `$${math.trim()}$`);
+  });
+  copy.querySelectorAll(".headerlink, .place-link").forEach((link) => link.remove());
+  event.clipboardData.setData("text/html", copy.innerHTML);
+  copy.style.cssText = "position: absolute; left: -99rem";
+  document.body.append(copy); // only what is in the page knows its lines
+  event.clipboardData.setData("text/plain", copy.innerText);
+  copy.remove();
+  event.preventDefault();
+});
 
 // Folds: the menu in the header (_ext/minattn_site/folds.py) opens all of a kind, or closes them if all are open. The
 // choices are left alone: a reply is for the one who chose.

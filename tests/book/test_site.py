@@ -19,6 +19,7 @@ from book._ext.minattn_site import (
     colab,
     folds,
     images,
+    languages,
     mathjax,
     numbers,
     places,
@@ -327,6 +328,25 @@ def test_a_formula_with_a_label_keeps_it():
     (labelled,) = linked_formulas(' id="equation-x">\\[x\\]')
     assert labelled["id"] == "equation-x"
     assert labelled.select_one("a.place-link")["href"] == "#equation-x"
+
+
+# languages.py -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "marked"),
+    [
+        ("<em>drei und zwanzig</em>", '<em lang="de">drei und zwanzig</em>'),
+        ("<em>un six dix</em>", '<em lang="fr">un six dix</em>'),
+        ("<em>six</em> <em>drei cats</em> drei <em>→</em>", None),
+        ("<dt>attention (注意力)</dt>", '<dt>attention (<span lang="zh">注意力</span>)</dt>'),
+        ('<img alt="a cat, 猫"/><p>', None),
+    ],
+)
+def test_words_of_other_languages_say_which(body, marked):
+    context = {"body": body}
+    languages.mark_languages(None, "page", "page.html", context, None)
+    assert context["body"] == (marked or body)
 
 
 # folds.py -----------------------------------------------------------------------------------------

@@ -243,12 +243,35 @@ def test_wrong_input_gets_a_kind_sentence_and_keeps_the_rest(open_page: Open, te
     assert field.get_attribute("aria-invalid") is None
 
 
+# Loads the model only when it is let go.
+HELD = (
+    "let free = new Promise((go) => { window.go = go; });"
+    "minattn.loadModel = ((load) => (name) => "
+    "name === 'fixed' ? load(name) : free.then(() => load(name)))(minattn.loadModel); 0"
+)
+
+
+def test_wrong_input_while_it_loads_does_not_leave_it_busy(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(HELD)
+    page.get_by_label("model").select_option("transformer")
+    field = page.get_by_label("A number")
+    field.fill("hello")
+    field.press("Enter")
+    page.evaluate("window.go()")
+    expect(page.locator(".result")).not_to_have_attribute("aria-busy", "true")
+    assert "Below is still 914,054." in page.locator(".message").inner_text()
+    # What is chosen beside a wrong number is done with the last one.
+    page.get_by_label("beams").select_option("1")
+    expect(page.locator(".verdict")).to_contain_text("914,054 is ")
+    expect(page.locator(".verdict")).to_contain_text("One beam finds it.")
+    assert "Below is still 914,054." in page.locator(".message").inner_text()
+    assert field.get_attribute("aria-invalid") == "true"
+
+
 def test_while_it_loads_it_says_so_and_the_newest_question_wins(open_page: Open) -> None:
     page = open_page()
-    page.evaluate(
-        "minattn.loadModel = ((load) => (name) => name === 'fixed' ? load(name) : "
-        "new Promise((go) => { window.go = go; }).then(() => load(name)))(minattn.loadModel); 0"
-    )
+    page.evaluate(HELD)
     menu = page.get_by_label("model")
     menu.select_option("transformer")
     assert page.locator(".message").inner_text() == "Loading the model …"

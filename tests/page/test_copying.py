@@ -6,7 +6,7 @@ import os
 import pytest
 from playwright.sync_api import Browser
 
-from book.tools.browsing import CHROMIUM, MISSING, SITE, pages
+from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, SITE, pages
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -44,6 +44,28 @@ def test_every_button_copies_what_one_would_type(name: str, browser: Browser, ad
         examples = doctest.DocTestParser().get_examples(shown) if ">>> " in shown else []
         typed = "".join(example.source for example in examples) or shown
         assert copied == typed.removesuffix("\n")
+    page.close()
+
+
+# Copy what is in a part of the page, as Ctrl+C does.
+COPY = """part => {
+    getSelection().selectAllChildren(part);
+    const copied = new DataTransfer();
+    document.dispatchEvent(new ClipboardEvent('copy', {clipboardData: copied, cancelable: true}));
+    return copied.getData('text/plain');
+}"""
+
+
+def test_formulas_are_copied_as_they_are_written_and_signs_of_links_are_not(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/notebooks/06_transformer.html", wait_until="networkidle")
+    page.evaluate(FORMULAS_SET)
+    said = page.locator("p", has_text="is added to what was there").first.evaluate(COPY)
+    assert "is added to what was there: $x + f(x)$, the" in said
+    section = page.locator("section:has(> div.math)").last.evaluate(COPY)
+    assert "$$y = \\frac" in section and "#" not in section.partition("Easy")[0]
     page.close()
 
 

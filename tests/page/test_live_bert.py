@@ -278,6 +278,12 @@ def test_a_link_opens_it_in_a_state(open_page: Open) -> None:
     href = page.locator(".note a").get_attribute("href") or ""
     for part in ("number=4003", "digits=4030", "hidden=1,3,8", "alone=1"):
         assert part in href
+    page = open_page(asked="?live=bert&number=4003&hidden=1,3,8&gap=8")
+    assert page.locator(".gap.chosen").count() == 1
+    assert page.locator(".gap").nth(2).evaluate("gap => gap.classList.contains('chosen')")
+    page.locator(".gap button").nth(0).click()
+    href = page.locator(".note a").get_attribute("href") or ""
+    assert "gap=1" in href and "gap=8" not in href
     page = open_page(asked="?live=bert&number=12")
     assert "The link asks for a number" in page.locator(".message").inner_text()
 

@@ -309,6 +309,33 @@ def test_a_link_opens_it_in_a_state(open_page: Open) -> None:
     href = page.locator(".note a").get_attribute("href") or ""
     for part in ("silent=2.1", "temperature=1.3", "seed=5", "text=def+f"):
         assert part in href
+    page.get_by_role("button", name="Enlarge layer 1, head 2").click()
+    href = page.locator(".note a").get_attribute("href") or ""
+    page = open_page(asked=f"?{href.partition('?')[2]}")
+    assert "layer 1, head 2, large" in page.locator(".enlarged").inner_text()
+    page.evaluate(
+        "minattn.widgets.gpt(document.querySelector('.live'), new URLSearchParams('text=x&ended=1'))"
+    )
+    expect(page.locator(".told")).to_contain_text("ended the function")
+    assert "ended=1" in (page.locator(".note a").get_attribute("href") or "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("temperature=99", "temperature “99”"),
+        ("temperature=warm", "temperature “warm”"),
+        ("seed=1.5", "seed “1.5”"),
+        ("silent=9.9", "head “9.9”"),
+    ],
+)
+def test_a_link_that_asks_for_what_is_not_here_is_answered_kindly(
+    asked: str, named: str, open_page: Open
+) -> None:
+    page = open_page(asked=f"?live=gpt&text=def+f(x):&{asked}")
+    message = page.locator(".message").inner_text()
+    assert message.startswith("The link asks for what is not here") and named in message
+    assert page.locator(".next li").count() > 3
 
 
 def test_what_stands_in_the_chapter_is_for_paper(open_page: Open) -> None:

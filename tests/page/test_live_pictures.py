@@ -642,6 +642,32 @@ def test_what_cannot_be_drawn_gets_a_kind_sentence(text: str, told: str, open_pa
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
+@pytest.mark.parametrize(
+    ("kind", "begin"),
+    [
+        (
+            "clip",
+            "select => { select.value = 'twemoji'; select.dispatchEvent(new Event('change')) }",
+        ),
+        ("drawing", "() => document.querySelector('form').requestSubmit()"),
+    ],
+)
+def test_wrong_words_while_it_works_let_it_finish(kind: str, begin: str, open_page: Open) -> None:
+    page = open_page(kind)
+    before = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    field = page.locator("form input")
+    page.locator("select").last.evaluate(begin)
+    field.evaluate(
+        "field => { field.value = 'a wombat seven';"
+        "for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind)) }"
+    )
+    page.wait_for_function(READY)
+    after = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    assert len(after) == len(before) and after != before
+    assert "has never read “wombat”" in page.locator(".message").inner_text()
+    assert field.get_attribute("aria-invalid") == "true"
+
+
 def test_drawings_grow_unless_a_reader_wants_no_motion(open_page: Open) -> None:
     grown = {}
     for motion in ("no-preference", "reduce"):

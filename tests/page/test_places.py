@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
-from book.tools.browsing import CHROMIUM, MISSING, PHONE, ROOT
+from book.tools.browsing import CHROMIUM, MISSING, PHONE, ROOT, watch
 from book.tools.contents import chapters_in_order
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
@@ -107,6 +107,25 @@ def test_a_link_into_closed_checks_opens_them(browser: Browser, address: str, si
     page.evaluate("document.querySelector('details.checks[open]').open = false")
     page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
     assert target.is_visible()
+    page.close()
+
+
+def test_an_address_with_a_lone_percent_sign_is_no_fault(browser: Browser, address: str) -> None:
+    faults: list[str] = []
+    page = watch(browser.new_context(), faults, address)
+    page.goto(f"{address}/{CHAPTER}.html#100%", wait_until="networkidle")
+    page.context.close()
+    assert faults == []
+
+
+def test_the_list_of_chapters_shows_the_chapter_that_is_open(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    for chapter in ("01_context_vector", "22_efficient_attention", "00_ten_minute_check"):
+        page.goto(f"{address}/notebooks/{chapter}.html", wait_until="networkidle")
+        box = page.locator(".bd-sidebar-primary a.current").bounding_box()
+        assert box is not None and 0 <= box["y"] <= 900 - box["height"], chapter
     page.close()
 
 

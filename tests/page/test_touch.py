@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-from book.tools.browsing import CHROMIUM, MISSING, PHONE, open_live, watch
+from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, PHONE, open_live, pages, watch
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -158,3 +158,11 @@ def test_copy_buttons_and_links_of_headings_are_seen_and_hit_by_a_finger(
         ]
         assert unseen == [], kind
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", ["book/index.html", *(p for p in pages() if "notebooks" in p)])
+def test_no_page_scrolls_sideways_under_a_finger(name: str, page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"/{name}", wait_until="networkidle")
+    page.evaluate(FORMULAS_SET)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -435,6 +435,24 @@ def test_a_link_brings_back_what_is_shown(open_page: Open) -> None:
     ]
 
 
+def test_a_link_brings_back_where_one_looks(open_page: Open) -> None:
+    page = open_page("transformer", "keep")
+    page.get_by_label("head", exact=True).select_option("mean")
+    page.get_by_label("block", exact=True).select_option("0")
+    page.locator(".target button").nth(2).click()
+    page.evaluate(CLIPBOARD, True)
+    page.get_by_role("button", name="Copy a link").click()
+    expect(page.locator("details .status").last).to_have_text("The link is copied.")
+    query = urlsplit(page.evaluate("window.copied")).query
+    assert {"head=1.mean", "word=3"} <= set(query.split("&"))
+    again = open_page("additive", query=f"?{query}")
+    assert again.get_by_label("head", exact=True).input_value() == "mean"
+    assert again.get_by_label("block", exact=True).input_value() == "0"
+    pressed = again.locator(".target button").nth(2).get_attribute("aria-pressed")
+    assert pressed == "true"
+    assert again.locator(".looks").inner_text() == page.locator(".looks").inner_text()
+
+
 def test_a_plain_state_makes_a_short_link_and_it_can_be_copied_by_hand(open_page: Open) -> None:
     page = open_page("additive", "keep", number="45", size=PHONE)
     page.evaluate(CLIPBOARD, False)
@@ -466,6 +484,10 @@ def test_nothing_is_loaded_for_a_link_to_another_kind(open_page: Open, tmp_path:
         ("silent=x,c1.1", "head “x”"),
         ("model=additive&silent=c1.1", "head “c1.1”"),
         ("hidden=11", "word “11”"),
+        ("head=3.1", "head “3.1”"),
+        ("head=1.all", "head “1.all”"),
+        ("model=additive&head=1.1", "head “1.1”"),
+        ("word=0", "word “0”"),
         ("hidden=1,x", "word “x”"),
         ("model=fixed&hidden=1", "word “1”"),
         ("hidden=1,2,3,4,5,6,7,8,9,10", "all words hidden"),

@@ -13,6 +13,7 @@ from . import (
     folds,
     images,
     landing,
+    languages,
     mathjax,
     numbers,
     places,
@@ -59,6 +60,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", publishing.describe)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
+    app.connect("html-page-context", languages.mark_languages)
     app.connect("html-page-context", mathjax.settle_formulas)
     # The theme adds its buttons at 501.
     app.connect("html-page-context", colab.name_buttons, priority=600)

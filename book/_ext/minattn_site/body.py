@@ -20,14 +20,15 @@ def drop_plain_spans(
 def mend_lists(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Mend two lists that a screen reader cannot read as such.
+    """Mend two lists that a screen reader cannot read as such, and the names of folds.
 
     References get a role that ARIA has withdrawn, and a signature of several lines is written as
-    a list of definitions without terms.
+    a list of definitions without terms. All folds get one name, which hides what they are called.
     """
 
     def lines(match: re.Match[str]) -> str:
         return match[0].replace("dl>", "div>").replace("<dd>", "<div>").replace("</dd>", "</div>")
 
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     context["body"] = SIGNATURE_LINES.sub(lines, body)

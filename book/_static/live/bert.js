@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h } = minattn.elements;
+  const { viridis, readableOn, h, openPlace, plainDigits } = minattn.elements;
 
   const MASK = "<mask>";
   const [SMALLEST, LARGEST] = [1000, 999999];
@@ -126,7 +126,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     /** Write other digits beside the same words. */
     function change(typed) {
-      const digits = minattn.elements.plainDigits(typed).replace(/[\s.,'’]/g, "");
+      const digits = plainDigits(typed).replace(/[\s.,'’]/g, "");
       const n = String(number).length;
       if (!/^\d+$/.test(digits) || digits.length !== n) {
         say(`Type ${n} digits here, as many as ${listed(number)} has.`, right);
@@ -158,9 +158,12 @@ minattn.widgets = minattn.widgets ?? {};
 
     const bestOf = (i) => model.tokens[largest(answers.get(i).probabilities)];
 
+    const firstGap = () =>
+      [...answers.keys()].find((i) => text.saidBy[i] !== null) ?? [...answers.keys()][0] ?? null;
+
     function show() {
       answers = ask();
-      if (!hidden.has(chosen)) chosen = [...answers.keys()].find((i) => text.saidBy[i] !== null) ?? [...answers.keys()][0] ?? null;
+      if (!hidden.has(chosen)) chosen = firstGap();
       drawWords();
       drawGaps();
       drawLooks();
@@ -207,6 +210,7 @@ minattn.widgets = minattn.widgets ?? {};
               chosen = i;
               drawGaps();
               drawLooks();
+              link.href = address();
               gaps.querySelector(".chosen button").focus({ preventScroll: true });
             },
           }, h("b", {}, text.tokens[i]), h("span", { class: "where" }, " stood here: where does it look?")),
@@ -264,13 +268,14 @@ minattn.widgets = minattn.widgets ?? {};
       }));
     }
 
-    // ---- links: ?live=bert&number=...&digits=...&hidden=4,5&alone=1, places counted from 1 ---------
+    // ---- links: ?live=bert&number=...&digits=...&hidden=4,5&gap=5&alone=1, places counted from 1 ---
 
     function address() {
       const asked = new URLSearchParams({ live: "bert", number });
       const digits = text.tokens.slice(equals() + 1).join("");
       if (digits !== String(number)) asked.set("digits", digits);
       asked.set("hidden", [...answers.keys()].map((i) => i + 1).join(","));
+      if (chosen !== null && chosen !== firstGap()) asked.set("gap", chosen + 1);
       if (alone.checked) asked.set("alone", 1);
       const here = new URL(location.href);
       here.search = String(asked).replaceAll("%2C", ",");
@@ -279,34 +284,17 @@ minattn.widgets = minattn.widgets ?? {};
     }
 
     const asked = state.get("number") ?? "582316";
-    if (!take(asked)) {
-      take("582316");
-      say(`The link asks for a number that is not here. ${ADVICE}`, field);
-    }
+    const isThere = take(asked);
+    if (!isThere) take("582316");
     alone.checked = state.has("alone");
-    if (state.has("digits")) change(state.get("digits"));
+    if (isThere && state.has("digits")) change(state.get("digits"));
+    if (state.has("gap")) chosen = Number(state.get("gap")) - 1; // show() has another, if it is none
     const wanted = state.get("hidden")?.split(",").map((place) => place - 1);
     hide(wanted ? places((i) => wanted.includes(i))() : [...hidden]);
+    if (!isThere) say(`The link asks for a number that is not here. ${ADVICE}`, field);
   }
 
-  minattn.widgets.bert = async (element, state = new URLSearchParams()) => {
-    // Focus that waits here goes on to what comes, and is not lost with what goes.
-    const replace = (...parts) => {
-      const focused = element.contains(document.activeElement);
-      element.replaceChildren(h("div", { class: "bert" }, ...parts));
-      if (focused) element.querySelector("input, button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The model is being loaded."));
-      try {
-        place(replace, await minattn.loadModel("bert"), state);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
-      }
-    }
-    await load();
-  };
+  minattn.widgets.bert = (element, state = new URLSearchParams()) =>
+    openPlace(element, "bert", "The model is being loaded.", async (replace) =>
+      place(replace, await minattn.loadModel("bert"), state));
 })();

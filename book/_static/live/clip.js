@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h } = minattn.elements;
+  const { viridis, readableOn, h, openPlace } = minattn.elements;
 
   const FIRST = "a cat at the top left on yellow";
   const SHOWN = 12; // of the pictures; the others are folded
@@ -62,6 +62,7 @@ minattn.widgets = minattn.widgets ?? {};
     const field = h("input", {
       type: "text", id: `${id}-field`, value: state?.get("sentence") || FIRST, autocomplete: "off",
       autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`, oninput: () => askSoon(),
+      onchange: () => soon && ask(),
     });
     const menus = {
       thing: [things, (word) => word],
@@ -205,7 +206,7 @@ minattn.widgets = minattn.widgets ?? {};
       return heard.get(text);
     }
 
-    let soon;
+    let soon = null;
 
     /** Ask when the typing rests, so that not each letter is answered. */
     function askSoon() {
@@ -215,6 +216,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     async function ask() {
       clearTimeout(soon);
+      soon = null;
       let list;
       try {
         list = typed();
@@ -320,24 +322,7 @@ minattn.widgets = minattn.widgets ?? {};
     ask();
   }
 
-  minattn.widgets.clip = async (element, state) => {
-    const replace = (...parts) => {
-      const focused = element.contains(document.activeElement);
-      element.replaceChildren(h("div", { class: "clip" }, ...parts));
-      if (focused) element.querySelector("input, button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The model and the emoji are being loaded."));
-      try {
-        const [model, sprites] = await Promise.all([minattn.loadModel("clip"), minattn.loadSprites()]);
-        place(replace, model, sprites, state);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
-      }
-    }
-    await load();
-  };
+  minattn.widgets.clip = (element, state) =>
+    openPlace(element, "clip", "The model and the emoji are being loaded.", async (replace) =>
+      place(replace, ...await Promise.all([minattn.loadModel("clip"), minattn.loadSprites()]), state));
 })();

@@ -1,4 +1,4 @@
-// What the live places have in common: making elements, the colours of weights, and reading digits.
+// What the live places have in common: making elements, the colours of weights, loading, and reading digits.
 window.minattn = window.minattn ?? {};
 
 (() => {
@@ -44,6 +44,40 @@ window.minattn = window.minattn ?? {};
     fill(document.createElementNS(SVG, tag), attributes, children);
   const set = (node, attributes) => fill(node, attributes, []);
 
+  // ---- a place that loads ----------------------------------------------------------------
+
+  /** The first thing to use in a place; on a touch screen no field, for its keyboard would cover the answer. */
+  function firstOf(place) {
+    const fields = matchMedia("(pointer: coarse)").matches ? "input:not([type=text], [type=number])" : "input, textarea";
+    return place.querySelector(`${fields}, select, button, [tabindex]`);
+  }
+
+  /**
+   * Load what a place needs, and build it; what is missing is told, and can be asked for again.
+   *
+   * build(replace) is awaited; replace(...parts) puts parts into the place. Focus that waits there goes on to what
+   * comes, and is not lost with what goes.
+   */
+  async function openPlace(element, name, loading, build) {
+    const replace = (...parts) => {
+      const focused = element.contains(document.activeElement);
+      element.replaceChildren(h("div", { class: name }, ...parts));
+      if (focused) firstOf(element).focus({ preventScroll: true });
+    };
+
+    async function load() {
+      replace(h("p", { role: "status", tabindex: -1 }, loading));
+      try {
+        await build(replace);
+      } catch (error) {
+        replace(
+          h("p", { role: "status" }, error.message),
+          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
+      }
+    }
+    await load();
+  }
+
   // ---- reading digits --------------------------------------------------------------------
 
   /** The digits of any script as 0 to 9: each script has its ten in a row, from zero on. */
@@ -56,5 +90,5 @@ window.minattn = window.minattn ?? {};
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, firstOf, openPlace, plainDigits };
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h } = minattn.elements;
+  const { viridis, readableOn, h, openPlace } = minattn.elements;
 
   const EXAMPLES = {
     "a name said again": "def f(wombat, n):\n\treturn n * womb",
@@ -232,14 +232,14 @@ minattn.widgets = minattn.widgets ?? {};
       drawNext();
       drawHeads();
       tellButtons();
-      link.href = address();
     }
 
-    /** ?live=gpt&text=...&temperature=...&seed=...&silent=1.2&ended=1: heads as layer and head, counted from 1. */
+    /** ?live=gpt&text=...&temperature=...&seed=...&silent=1.2&large=2.1&ended=1: heads as layer and head, counted from 1. */
     function address() {
       const off = heads.filter(({ layer, head }) => silent[layer].has(head));
       const asked = { live: "gpt", text: model.decode(ids), temperature: heat.value, seed: seed.value };
       if (off.length) asked.silent = off.map(({ layer, head }) => `${layer + 1}.${head + 1}`).join(",");
+      if (large) asked.large = `${large.layer + 1}.${large.head + 1}`;
       if (ended()) asked.ended = 1;
       const here = new URL(location.href);
       here.search = new URLSearchParams(asked);
@@ -310,6 +310,7 @@ minattn.widgets = minattn.widgets ?? {};
         text.setAttribute("aria-expanded", String(large?.layer === layer && large?.head === head));
       }
       drawLarge();
+      link.href = address();
     }
 
     function enlarge(one) {
@@ -444,15 +445,16 @@ minattn.widgets = minattn.widgets ?? {};
         input.value = before;
         wrong.push(`${key} “${asked.slice(0, 20)}”`);
       }
-      for (const code of (state.get("silent") ?? "").split(",").filter(Boolean)) {
+      const named = (key) => (state.get(key) ?? "").split(",").filter(Boolean).flatMap((code) => {
         const one = panels.find(({ layer, head }) => code === `${layer + 1}.${head + 1}`);
-        if (!one) {
-          wrong.push(`head “${code.slice(0, 20)}”`);
-          continue;
-        }
+        if (!one) wrong.push(`head “${code.slice(0, 20)}”`);
+        return one ?? [];
+      });
+      for (const one of named("silent")) {
         silent[one.layer].add(one.head);
         one.on.checked = false;
       }
+      large = named("large")[0] ?? null;
       return wrong;
     }
 
@@ -466,24 +468,7 @@ minattn.widgets = minattn.widgets ?? {};
     if (found && wrong.length) say(`The link asks for what is not here: ${wrong.join(", ")}. The rest is as it says.`);
   }
 
-  minattn.widgets.gpt = async (element, state = new URLSearchParams()) => {
-    // Focus that waits here goes on to what comes, and is not lost with what goes.
-    const replace = (...parts) => {
-      const focused = element.contains(document.activeElement);
-      element.replaceChildren(h("div", { class: "gpt" }, ...parts));
-      if (focused) element.querySelector("textarea, button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The model is being loaded."));
-      try {
-        place(replace, await minattn.loadModel("gpt"), state);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
-      }
-    }
-    await load();
-  };
+  minattn.widgets.gpt = (element, state = new URLSearchParams()) =>
+    openPlace(element, "gpt", "The model is being loaded.", async (replace) =>
+      place(replace, await minattn.loadModel("gpt"), state));
 })();

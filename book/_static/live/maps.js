@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set } = minattn.elements;
+  const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
 
   const FIRST = 2; // the sequence to begin with: the one of the chapter's figure
   const MARGIN = 34; // of a map, for the tokens on its left and above it
@@ -289,29 +289,13 @@ minattn.widgets = minattn.widgets ?? {};
 
   // ---- loading ---------------------------------------------------------------------------
 
-  minattn.widgets.maps = async (element) => {
-    // Focus that waits here goes on to what comes, and is not lost with what goes.
-    const replace = (...parts) => {
-      const focused = element.contains(document.activeElement);
-      element.replaceChildren(h("div", { class: "maps" }, ...parts));
-      if (focused) element.querySelector("select, button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The maps are being loaded."));
-      try {
-        if (typeof minattn.loadMaps !== "function") {
-          throw new Error("The maps could not be loaded: loading.js is missing.");
-        }
-        const found = await minattn.loadMaps(element.dataset.maps ?? "");
-        if (!found.sequences?.length) throw new Error("The file of the maps holds no sequences.");
-        explore(replace, found);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
+  minattn.widgets.maps = (element) =>
+    openPlace(element, "maps", "The maps are being loaded.", async (replace) => {
+      if (typeof minattn.loadMaps !== "function") {
+        throw new Error("The maps could not be loaded: loading.js is missing.");
       }
-    }
-    await load();
-  };
+      const found = await minattn.loadMaps(element.dataset.maps ?? "");
+      if (!found.sequences?.length) throw new Error("The file of the maps holds no sequences.");
+      explore(replace, found);
+    });
 })();

@@ -54,7 +54,7 @@ minattn.widgets = minattn.widgets ?? {};
     },
     nothing: {
       title: "nothing to look at",
-      hint: "The mask forbids every key to “twenty”: its weights are zeros, and so is its output. Click on a cell in its row of weights to allow it.",
+      hint: "The mask forbids every key to “twenty”: without a key its weights are zeros, and so is its output. Click on a cell in its row of weights to allow one.",
       forbidden: [[0, 0], [0, 1], [0, 2]],
     },
   };

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set } = minattn.elements;
+  const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
 
   const MOST = 6; // things
   const SIZES = [12, 13, 14, 15, 16]; // pixels, as in training
@@ -451,15 +451,16 @@ minattn.widgets = minattn.widgets ?? {};
 
     /** Say how much of the weight lies in the box of each thing. */
     function shares(weights) {
-      const found = things.map((thing) => {
-        const inside = cellsInside(thing.box);
-        return { name: title(thing), weight: weights.reduce((sum, w, i) => sum + (inside[i] ? w : 0), 0) };
-      });
+      const covers = things.map(({ box }) => cellsInside(box));
+      const found = things.map((thing, k) =>
+        ({ name: title(thing), weight: weights.reduce((sum, w, i) => sum + (covers[k][i] ? w : 0), 0) }));
       const told = found.filter(({ weight }) => weight >= 0.005).sort((a, b) => b.weight - a.weight);
-      const rest = 1 - found.reduce((sum, { weight }) => sum + weight, 0);
+      const times = weights.map((_, i) => covers.filter((inside) => inside[i]).length);
+      const rest = weights.reduce((sum, w, i) => sum + (times[i] ? 0 : w), 0);
       const parts = told.map(({ name, weight }) => `the ${name} ${number(weight)}`);
       if (rest >= 0.005) parts.push(`the ground ${number(rest)}`);
-      return listed(parts);
+      const twice = times.some((n, i) => n > 1 && weights[i] >= 0.005);
+      return listed(parts) + (twice ? " (where things overlap, a weight counts for each)" : "");
     }
 
     function choose(at) {
@@ -672,9 +673,11 @@ minattn.widgets = minattn.widgets ?? {};
         const now = finders(thing, result).right.map(({ query }) => query);
         const before = finders(thing, whole).right.map(({ query }) => query);
         const fresh = now.filter((query) => !before.includes(query));
-        const names = `query ${listed(lost.map(({ query }) => query))}`;
-        if (fresh.length) return [`Without ${names}, query ${listed(fresh)} takes over the ${title(thing)}.`];
-        if (now.length) return [`Without ${names}, query ${listed(now)} still finds the ${title(thing)}.`];
+        const queries = (list) => `${list.length === 1 ? "query" : "queries"} ${listed(list)}`;
+        const names = queries(lost.map(({ query }) => query));
+        const [takes, finds] = [fresh.length === 1 ? "takes" : "take", now.length === 1 ? "finds" : "find"];
+        if (fresh.length) return [`Without ${names}, ${queries(fresh)} ${takes} over the ${title(thing)}.`];
+        if (now.length) return [`Without ${names}, ${queries(now)} still ${finds} the ${title(thing)}.`];
         return [`Without ${names}, nobody finds the ${title(thing)}.`];
       });
       return told.join(" ");
@@ -845,30 +848,14 @@ minattn.widgets = minattn.widgets ?? {};
   }
 
   /** state: what a link asks for, as URLSearchParams. */
-  minattn.widgets.scene = async (place, state = new URLSearchParams()) => {
-    // Focus that waits here goes on to what comes, and is not lost with what goes.
-    const replace = (...parts) => {
-      const focused = place.contains(document.activeElement);
-      place.replaceChildren(h("div", { class: "scene" }, ...parts));
-      if (focused) place.querySelector("button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The emoji and the model are being loaded."));
-      try {
-        if (typeof minattn.loadSprites !== "function") {
-          throw new Error("The model could not be loaded: scene_model.js is missing.");
-        }
-        const mode = modeOf(place, state);
-        const [stem, model, sprites] = await Promise.all([
-          minattn.loadModel("scene_stem"), minattn.loadModel(MODES[mode].model), minattn.loadSprites()]);
-        workshop(replace, place, { stem, models: { [mode]: model }, sprites }, state);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
+  minattn.widgets.scene = (element, state = new URLSearchParams()) =>
+    openPlace(element, "scene", "The emoji and the model are being loaded.", async (replace) => {
+      if (typeof minattn.loadSprites !== "function") {
+        throw new Error("The model could not be loaded: scene_model.js is missing.");
       }
-    }
-    await load();
-  };
+      const mode = modeOf(element, state);
+      const [stem, model, sprites] = await Promise.all([
+        minattn.loadModel("scene_stem"), minattn.loadModel(MODES[mode].model), minattn.loadSprites()]);
+      workshop(replace, element, { stem, models: { [mode]: model }, sprites }, state);
+    });
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set } = minattn.elements;
+  const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
 
   const MOST_WORDS = 8; // it learned from one to four
   const LOUDNESS = 0.8;
@@ -494,25 +494,7 @@ minattn.widgets = minattn.widgets ?? {};
   }
 
   /** asked: what a link asks for. */
-  minattn.widgets.speech = async (element, asked = new URLSearchParams()) => {
-    // Focus that waits here goes on to what comes, and is not lost with what goes.
-    const replace = (...parts) => {
-      const focused = element.contains(document.activeElement);
-      element.replaceChildren(h("div", { class: "speech" }, ...parts));
-      if (focused) element.querySelector("select, button, [tabindex]").focus({ preventScroll: true });
-    };
-
-    async function load() {
-      replace(h("p", { role: "status", tabindex: -1 }, "The listener and the voices are being loaded."));
-      try {
-        const found = await Promise.all([minattn.loadModel("speech"), minattn.loadClips("speech")]);
-        build(replace, ...found, asked);
-      } catch (error) {
-        replace(
-          h("p", { role: "status" }, error.message),
-          h("p", {}, h("button", { type: "button", onclick: load }, "Try again")));
-      }
-    }
-    await load();
-  };
+  minattn.widgets.speech = (element, asked = new URLSearchParams()) =>
+    openPlace(element, "speech", "The listener and the voices are being loaded.", async (replace) =>
+      build(replace, ...await Promise.all([minattn.loadModel("speech"), minattn.loadClips("speech")]), asked));
 })();

@@ -133,6 +133,7 @@ minattn.widgets = minattn.widgets ?? {};
     let temperature = 1;
     let block, head; // where more than one looks
     let chosen = 0; // the English word that is looked at
+    let wished = {}; // what a link asks to look at, until it was done: {head: [block, head], word}
     let shown = 0; // how many of them are there already
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
     let timer;
@@ -270,7 +271,7 @@ minattn.widgets = minattn.widgets ?? {};
           if (wanted !== name) changes.silent.clear();
           if (wanted !== name || typed !== result.number) changes.hidden.clear();
         }
-        if (wanted !== name || !result) [block, head] = [undefined, undefined];
+        if (wanted !== name || !result) [block, head] = wished.head ?? [];
         run({ model, number: typed, drawing, key: wanted });
       } catch (error) {
         if (mine !== latest) return;
@@ -342,7 +343,8 @@ minattn.widgets = minattn.widgets ?? {};
       showAll.classList.toggle("waiting", false);
       tellOutcome();
       for (const fold of openFolds()) fold.show(); // before a word of it is chosen
-      choose(interesting());
+      choose(wished.word ?? interesting());
+      wished = {};
       if (focus) parts.targets[chosen].focus();
     }
 
@@ -426,7 +428,7 @@ minattn.widgets = minattn.widgets ?? {};
       await translate({ atOnce: true });
     }
 
-    // -- links: ?live=translator&model=...&number=...&temperature=...&silent=c2.1,e1.3&hidden=4
+    // -- links: ?live=translator&model=...&number=...&temperature=...&silent=c2.1,e1.3&hidden=4&head=2.mean&word=5
     // c, e, d: the places of translatorPlaces; block and head, and words, are counted from 1.
 
     const codes = () => Object.entries(minattn.translatorPlaces).flatMap(([code, place]) =>
@@ -438,6 +440,9 @@ minattn.widgets = minattn.widgets ?? {};
       if (temperature !== 1) asked.set("temperature", temperature);
       if (codes().length) asked.set("silent", codes().join(","));
       if (changes.hidden.size) asked.set("hidden", [...changes.hidden].map((j) => j + 1).join(","));
+      const best = MODELS[name]?.best ?? { block: 0, head: 0 };
+      if (block !== best.block || head !== best.head) asked.set("head", `${block + 1}.${head === MEAN ? MEAN : head + 1}`);
+      if (chosen !== interesting()) asked.set("word", chosen + 1);
       const address = new URL(location.href);
       address.search = String(asked).replaceAll("%2C", ",");
       address.hash = "";
@@ -467,6 +472,15 @@ minattn.widgets = minattn.widgets ?? {};
       for (const place of listed("hidden")) {
         const fits = /^[1-9]\d*$/.test(place) && place <= n && settings.attend?.kind !== "final_state";
         if (check(fits, "word", quoted(place))) changes.hidden.add(place - 1);
+      }
+      if (state.has("head")) {
+        const [, block, head] = /^([1-9]\d*)\.([1-9]\d*|mean)$/.exec(state.get("head")) ?? [];
+        const fits = block <= settings.n_layers && (head === MEAN || head <= settings.n_heads);
+        if (check(fits, "head", quoted(state.get("head")))) wished.head = [block - 1, head === MEAN ? MEAN : head - 1];
+      }
+      if (state.has("word")) {
+        const word = state.get("word");
+        if (check(/^[1-9]\d*$/.test(word) && word <= MOST, "word", quoted(word))) wished.word = word - 1;
       }
       if (!check(changes.hidden.size < n, "a translation with all words hidden")) changes.hidden.clear();
       if (wrong.length) notice = `The link asks for what is not here: ${wrong.join(", ")}. The rest is as it says.`;

@@ -181,7 +181,9 @@ window.minattn = window.minattn ?? {};
       rows.value = row;
       large.mark(row);
       const weights = drawn.blocks[at.block][at.head][row];
-      const best = weights.map((weight, j) => ({ weight, word: drawn.columns[j] }))
+      const { columns } = drawn;
+      const named = (word, j) => (columns.indexOf(word) === columns.lastIndexOf(word) ? word : `${word} (word ${j + 1})`);
+      const best = weights.map((weight, j) => ({ weight, word: named(columns[j], j) }))
         .sort((a, b) => b.weight - a.weight).slice(0, 3).filter(({ weight }) => weight >= 0.005);
       sentence.textContent = `${quoted(drawn.rows[row])}: ` +
         `${best.map(({ word, weight }) => `${word} ${weight.toFixed(2)}`).join(", ")}.`;
