@@ -277,12 +277,15 @@ addEventListener("load", () => {
 // Copying: a formula is drawn, and would be copied as nothing. It goes along as it is written in TeX.
 addEventListener("copy", (event) => {
   const selection = getSelection();
-  if (!selection.rangeCount || !globalThis.MathJax?.startup?.document) return;
+  if (!selection.rangeCount || event.target.closest?.("input, textarea") || !globalThis.MathJax?.startup?.document) return;
   const written = new Map([...MathJax.startup.document.math].map((one) => [one.typesetRoot, one]));
   const drawn = [...document.querySelectorAll("mjx-container")].filter((one) => selection.containsNode(one, true));
   if (!drawn.length) return;
   const copy = document.createElement("div");
-  copy.append(selection.getRangeAt(0).cloneContents());
+  const range = selection.getRangeAt(0);
+  const { commonAncestorContainer: around } = range;
+  const inside = (around.closest ? around : around.parentElement).closest("mjx-container");
+  copy.append(inside ? inside.cloneNode(true) : range.cloneContents());
   copy.querySelectorAll("mjx-container").forEach((one, i) => {
     const { math, display } = written.get(drawn[i]);
     one.replaceWith(display ? `\n$$${math.trim()}$$\n` : `$${math.trim()}$`);

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -267,6 +268,27 @@ def test_wrong_input_while_it_loads_does_not_leave_it_busy(open_page: Open) -> N
     expect(page.locator(".verdict")).to_contain_text("One beam finds it.")
     assert "Below is still 914,054." in page.locator(".message").inner_text()
     assert field.get_attribute("aria-invalid") == "true"
+
+
+def test_a_link_brings_back_what_is_shown(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("A number").fill("173,745")
+    page.get_by_label("A number").press("Enter")
+    page.get_by_label("beams").select_option("3")
+    page.get_by_label("length penalty").fill("0.4")
+    link = page.get_by_role("link", name="A link to this")
+    expect(link).to_have_attribute(
+        "href", re.compile(r"\?live=beams&number=173745&model=fixed&beams=3&alpha=0\.4$")
+    )
+    said = page.locator(".found").inner_text()
+    state = parse_qsl(urlsplit(link.get_attribute("href") or "").query)
+    page.evaluate(
+        "state => minattn.widgets.beams(document.querySelector('.live'), new URLSearchParams(state))",
+        state,
+    )
+    expect(page.locator(".found")).to_have_text(said, use_inner_text=True)
+    assert page.get_by_label("beams").input_value() == "3"
+    assert page.locator("output").first.inner_text() == "0.4"
 
 
 def test_while_it_loads_it_says_so_and_the_newest_question_wins(open_page: Open) -> None:

@@ -64,6 +64,8 @@ def test_formulas_are_copied_as_they_are_written_and_signs_of_links_are_not(
     page.evaluate(FORMULAS_SET)
     said = page.locator("p", has_text="is added to what was there").first.evaluate(COPY)
     assert "is added to what was there: $x + f(x)$, the" in said
+    inside = page.locator("mjx-container").first
+    assert inside.evaluate(COPY).startswith("$")
     section = page.locator("section:has(> div.math)").last.evaluate(COPY)
     assert "$$y = \\frac" in section and "#" not in section.partition("Easy")[0]
     page.close()

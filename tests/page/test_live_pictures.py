@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -666,6 +667,47 @@ def test_wrong_words_while_it_works_let_it_finish(kind: str, begin: str, open_pa
     assert len(after) == len(before) and after != before
     assert "has never read “wombat”" in page.locator(".message").inner_text()
     assert field.get_attribute("aria-invalid") == "true"
+
+
+@pytest.mark.parametrize(
+    ("kind", "menu", "value"), [("clip", "designer", "twemoji"), ("drawing", "temperature", "0")]
+)
+def test_beside_wrong_words_a_menu_changes_what_is_shown(
+    kind: str, menu: str, value: str, open_page: Open
+) -> None:
+    page = open_page(kind)
+    before = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    say(page, "a wombat seven")
+    expect(page.locator(".message")).to_contain_text("never read “wombat”")
+    page.get_by_label(menu).select_option(value)
+    settled(page)
+    after = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    assert len(after) == len(before) and after != before
+    assert "never read “wombat”" in page.locator(".message").inner_text()
+
+
+def test_links_bring_back_what_is_shown(open_page: Open) -> None:
+    page = open_page("drawing")
+    page.get_by_label("temperature").select_option("0.5")
+    page.get_by_label("guidance").select_option("0")
+    settled(page)
+    assert "At guidance 0 nothing of this reaches" in page.locator(".looks").inner_text()
+    page.get_by_label("bold").check()
+    page.get_by_role("button", name="Draw eight more").click()
+    settled(page)
+    href = page.get_by_role("link", name="A link to this").get_attribute("href") or ""
+    assert "seed=2" in href and "hidden=2" in href
+    again = open_page("drawing", click=False, query=f"?{urlsplit(href).query}")
+    assert again.get_by_label("bold").is_checked()
+    assert codes_of(again) == codes_of(page)
+
+    page = open_page("clip")
+    say(page, "a dog on pink")
+    page.get_by_label("designer").select_option("twemoji")
+    settled(page)
+    href = page.get_by_role("link", name="A link to this").get_attribute("href") or ""
+    again = open_page("clip", click=False, query=f"?{urlsplit(href).query}")
+    assert ranking(again) == ranking(page)
 
 
 def test_drawings_grow_unless_a_reader_wants_no_motion(open_page: Open) -> None:

@@ -23,6 +23,7 @@ minattn.widgets = minattn.widgets ?? {};
   const MOST = 26; // words: the longest number has 23, and the end
   const WIDEST = 5;
   const DROPPED = 4; // so many of the dropped ones are shown
+  const PAUSE = 150; // milliseconds without a move of the slider
   const TAIL = 4; // words of a target that are shown in a row, with the new one
 
   const digits = (n) => n.toLocaleString("en");
@@ -31,15 +32,17 @@ minattn.widgets = minattn.widgets ?? {};
 
   let made = 0; // so that names are unique where a page has two
 
-  minattn.widgets.beams = (element) => {
+  /** state: what a link asks for, as URLSearchParams. */
+  minattn.widgets.beams = (element, state = new URLSearchParams()) => {
     const id = `beams-${(made += 1)}`;
     let asked = null; // the number that was typed last
     let shown = null; // {number, source, asked, beams, steps}
     let step = 0;
+    let timer;
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
 
     const field = h("input", {
-      type: "text", id: `${id}-field`, value: element.dataset.number ?? "914,054", autocomplete: "off",
+      type: "text", id: `${id}-field`, value: state.get("number") ?? element.dataset.number ?? "914,054", autocomplete: "off",
       autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`,
     });
     const form = h("form", {
@@ -54,13 +57,20 @@ minattn.widgets = minattn.widgets ?? {};
       ...Object.entries(MODELS).map(([key, { title }]) => option(key, title)));
     const widths = h("select", { id: `${id}-width`, onchange: () => search() },
       ...Array.from({ length: WIDEST }, (_, i) => option(i + 1, String(i + 1))));
-    widths.value = 2;
+    if (Object.hasOwn(MODELS, state.get("model") ?? "")) models.value = state.get("model");
+    widths.value = [...widths.options].some(({ value }) => value === state.get("beams")) ? state.get("beams") : 2;
     const penalty = h("input", {
-      type: "range", id: `${id}-alpha`, min: 0, max: 2, step: 0.1, value: 0, oninput: () => search(),
+      type: "range", id: `${id}-alpha`, min: 0, max: 2, step: 0.1, value: Number(state.get("alpha")) || 0,
+      oninput: () => { // when the hand rests
+        tellAlpha();
+        clearTimeout(timer);
+        timer = setTimeout(() => search(), PAUSE);
+      },
     });
     const alpha = h("output", { for: penalty.id });
     const message = h("p", { class: "message", id: `${id}-message`, role: "status" });
     const hint = h("p", { class: "hint" });
+    const link = h("a", {}, "A link to this");
 
     const back = h("button", { type: "button", onclick: () => go(step - 1) }, "Step back");
     const next = h("button", { type: "button", onclick: () => go(step + 1) }, "Next step");
@@ -82,7 +92,7 @@ minattn.widgets = minattn.widgets ?? {};
       h("table", { class: "found" }, h("caption", {}, "What the search found, the best first"),
         h("thead", {}, h("tr", {}, ...["target", "log p", "score"].map((name) =>
           h("th", { scope: "col" }, name)))), found),
-      verdict);
+      verdict, h("p", {}, link));
     results.hidden = true;
 
     element.replaceChildren(h("div", { class: "beams" },
@@ -110,13 +120,26 @@ minattn.widgets = minattn.widgets ?? {};
       }
     }
 
+    const tellAlpha = () => (alpha.textContent = Number(penalty.value).toFixed(1));
+
+    /** ?live=beams&number=...&model=...&beams=...&alpha=... */
+    function address() {
+      const here = new URL(location.href);
+      here.search = new URLSearchParams({
+        live: "beams", number: asked, model: models.value, beams: widths.value, alpha: penalty.value,
+      });
+      here.hash = "";
+      return here.href;
+    }
+
     async function search() {
+      clearTimeout(timer);
       const mine = (latest += 1);
       const [wanted, nBeams] = [models.value, Number(widths.value)];
-      alpha.textContent = Number(penalty.value).toFixed(1);
+      tellAlpha();
       hint.textContent = MODELS[wanted].hint;
       const trouble = read();
-      say(trouble || "Loading the model …", trouble !== "");
+      say(trouble || (minattn.weights?.[wanted] ? "" : "Loading the model …"), trouble !== "");
       if (asked === null) return;
       const number = asked;
       results.setAttribute("aria-busy", "true");
@@ -133,6 +156,7 @@ minattn.widgets = minattn.widgets ?? {};
         say(trouble, trouble !== "");
         results.hidden = false;
         tellFound(nBeams);
+        link.href = address();
         go(isNew ? interesting() : step);
       } catch (error) {
         if (mine !== latest) return;

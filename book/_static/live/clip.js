@@ -74,7 +74,7 @@ minattn.widgets = minattn.widgets ?? {};
         ...words.map((word) => option(word, word)));
     }
     const labelled = (text, control) => h("span", { class: "pair" }, h("label", { for: control.id }, text), control);
-    const designers = h("select", { id: `${id}-designer`, onchange: () => ask() },
+    const designers = h("select", { id: `${id}-designer`, onchange: () => ask({ still: true }) },
       ...sprites.sets.map(({ name, title, trained }) =>
         option(name, trained ? title : `${title} (never seen in training)`)));
     const wished = state?.get("designer");
@@ -89,6 +89,7 @@ minattn.widgets = minattn.widgets ?? {};
     const told = h("p", { class: "told" });
     const reads = h("tbody");
     const numbers = h("tbody");
+    const link = h("a", {}, "A link to this");
     const credit = h("p", { class: "credit" });
     const results = h("div", { class: "result" },
       words, verdict, best,
@@ -108,6 +109,7 @@ minattn.widgets = minattn.widgets ?? {};
           h("details", {}, h("summary", {}, "The weights in numbers"),
             h("table", { class: "numbers" },
               h("caption", {}, "Weights of the 8 by 8 cells, in hundredths"), numbers)))),
+      h("p", {}, link),
       credit);
     results.hidden = true;
 
@@ -211,10 +213,11 @@ minattn.widgets = minattn.widgets ?? {};
     /** Ask when the typing rests, so that not each letter is answered. */
     function askSoon() {
       clearTimeout(soon);
-      soon = setTimeout(ask, PAUSE);
+      soon = setTimeout(() => ask(), PAUSE);
     }
 
-    async function ask() {
+    /** still: if what is typed cannot be read, rank by the sentence from before, for something else has changed. */
+    async function ask({ still = false } = {}) {
       clearTimeout(soon);
       soon = null;
       let list;
@@ -223,7 +226,8 @@ minattn.widgets = minattn.widgets ?? {};
         say("");
       } catch (error) { // what was there stays
         say(`${error.message}${asked ? ` Below is still “${asked.words.join(" ")}”.` : ""}`, true);
-        return;
+        if (!asked || !still) return;
+        list = asked.words;
       }
       const mine = (latest += 1);
       const wanted = named(list);
@@ -233,7 +237,8 @@ minattn.widgets = minattn.widgets ?? {};
         ({ thing, place: spot, colour, designer, name: [designer, thing, spot, colour].join() }))));
       const fresh = pictures.filter(({ name }) => !known.has(name));
       if (fresh.length) results.setAttribute("aria-busy", "true");
-      if (fresh.length > 6) say(`Looking at ${fresh.length} pictures …`);
+      const hint = (text) => field.hasAttribute("aria-invalid") || say(text); // what is wrong stays
+      if (fresh.length > 6) hint(`Looking at ${fresh.length} pictures …`);
       let since = performance.now();
       for (const picture of fresh) {
         look(picture);
@@ -243,7 +248,7 @@ minattn.widgets = minattn.widgets ?? {};
           since = performance.now();
         }
       }
-      if (!field.hasAttribute("aria-invalid")) say("");
+      hint("");
       results.removeAttribute("aria-busy");
       asked = { words: list, ...model.read(list) };
       const cosines = pictures.map(({ name }) => minattn.dot(known.get(name).vector, asked.vector));
@@ -257,6 +262,10 @@ minattn.widgets = minattn.widgets ?? {};
 
     function show(wanted) {
       results.hidden = false;
+      const here = new URL(location.href);
+      here.search = new URLSearchParams({ live: "clip", sentence: asked.words.join(" "), designer: designers.value });
+      here.hash = "";
+      link.href = here.href;
       words.replaceChildren("Where the sentence’s query looks: ", ...asked.words.flatMap((word, i) => [
         h("span", { class: "weighed", style: coloured(asked.weights[i]), "data-value": asked.weights[i] },
           word, " ", h("small", {}, two(asked.weights[i]))), " "]));

@@ -38,7 +38,8 @@ minattn.widgets = minattn.widgets ?? {};
   minattn.widgets.drawing = (element, state) => {
     const id = `drawing-${(made += 1)}`;
     let asked = null; // {words, model, chooser, drawn, hidden}
-    let seed = 1;
+    let seed = Math.max(1, Math.floor(Number(state?.get("seed")) || 1));
+    let wished = new Set((state?.get("hidden") ?? "").split(",").map(Number)); // what a link hides, until it was done
     let latest = 0; // counts what was asked for: an answer that comes too late is dropped
     let begun = 0; // counts the drawings of eight: one that another takes the place of is dropped
     let chosen = 0; // the drawing that is looked at closely
@@ -52,7 +53,7 @@ minattn.widgets = minattn.widgets ?? {};
       autocomplete: "off", autocapitalize: "none", spellcheck: "false", "aria-describedby": `${id}-message`,
     });
     const select = (name, values, value) => {
-      const menu = h("select", { id: `${id}-${name}`, onchange: () => ask() },
+      const menu = h("select", { id: `${id}-${name}`, onchange: () => ask({ still: true }) },
         ...values.map(([number, text]) => option(number, text)));
       const wished = state?.get(name);
       menu.value = [...menu.options].some((one) => one.value === wished) ? wished : value;
@@ -66,6 +67,7 @@ minattn.widgets = minattn.widgets ?? {};
     const hides = h("fieldset", { class: "hides" });
     const gallery = h("ol", { class: "gallery" });
     const verdict = h("p", { class: "verdict", role: "status" });
+    const link = h("a", {}, "A link to this");
 
     const large = h("canvas");
     const frame = s("rect", { class: "now", width: 1, height: 1 });
@@ -89,13 +91,14 @@ minattn.widgets = minattn.widgets ?? {};
       h("div", { class: "bar" }, h("label", { for: slider.id }, "code"), slider, where,
         labelled("block", blocks)),
       looks,
+      h("p", {}, link),
       h("details", { ontoggle: () => number() }, h("summary", {}, "The same in numbers"), numbers),
       h("p", { class: "credit" }, "The codes are typical patches of ",
         h("a", { href: "https://doi.org/10.24432/C50P49" }, "digits by E. Alpaydin and C. Kaynak"), ", CC BY 4.0."));
     results.hidden = true;
 
     element.replaceChildren(h("div", { class: "drawing" },
-      h("form", { onsubmit: (event) => { event.preventDefault(); seed += 1; ask(); } },
+      h("form", { onsubmit: (event) => { event.preventDefault(); seed += 1; ask({ still: true }); } },
         h("label", { for: field.id }, "Three words for one digit, or five for two"),
         h("div", { class: "bar" }, field, h("button", {}, "Draw eight more"))),
       h("div", { class: "bar examples" }, ...EXAMPLES.map((words) =>
@@ -115,6 +118,23 @@ minattn.widgets = minattn.widgets ?? {};
       else field.removeAttribute("aria-invalid");
     }
 
+    /** Say something that is less than what is wrong with the words. */
+    function hint(text) {
+      if (!field.hasAttribute("aria-invalid")) say(text);
+    }
+
+    /** ?live=drawing&words=...&temperature=...&guidance=...&seed=...&hidden=2,3, words counted from 1. */
+    function address() {
+      const { words, hidden } = asked;
+      const here = new URL(location.href);
+      here.search = new URLSearchParams({
+        live: "drawing", words: words.join(" "), temperature: temperatures.value, guidance: scales.value, seed,
+        ...(hidden.size ? { hidden: [...hidden].join() } : {}),
+      });
+      here.hash = "";
+      return here.href;
+    }
+
     function typed() {
       const list = field.value.toLowerCase().replaceAll(/[.,!?"“”]/g, " ").split(/\s+/).filter(Boolean);
       if (!KINDS[list.length]) {
@@ -132,9 +152,10 @@ minattn.widgets = minattn.widgets ?? {};
       }
     }
 
-    const still = () => (asked ? ` Below is still “${asked.words.join(" ")}”.` : "");
+    const below = () => (asked ? ` Below is still “${asked.words.join(" ")}”.` : "");
 
-    async function ask() {
+    /** still: if what is typed cannot be read, draw the words from before, for something else has changed. */
+    async function ask({ still = false } = {}) {
       const mine = (latest += 1);
       let [list, model, chooser] = [];
       try {
@@ -146,8 +167,10 @@ minattn.widgets = minattn.widgets ?? {};
         if (mine !== latest) return;
         check(list, model);
       } catch (error) { // what was there stays
-        if (mine === latest) say(error.message + still(), true);
-        return;
+        if (mine !== latest) return;
+        say(error.message + below(), true);
+        if (!asked || !still) return;
+        ({ words: list, model, chooser } = asked);
       }
       if (asked?.words.join(" ") !== list.join(" ")) { // other words: nothing is hidden, and the first name is watched
         const names = list.map((word, i) => i).filter((i) => !["a", "and", "anything"].includes(list[i]));
@@ -155,16 +178,16 @@ minattn.widgets = minattn.widgets ?? {};
         chooseWords(list);
       }
       const hidden = new Set([...hides.querySelectorAll("input")].flatMap((box, i) => (box.checked ? [i + 1] : [])));
-      asked = { words: list, model, chooser, hidden, drawn: [] };
-      say("Drawing …");
+      asked = { words: list, model, chooser, hidden, drawn: [], scale: Number(scales.value) };
+      hint("Drawing …");
       await drawAll();
     }
 
     /** Draw eight, all of them code by code, so that one sees them grow. */
     async function drawAll() {
       const mine = (begun += 1);
-      const { words, model, hidden } = asked;
-      const [temperature, scale] = [Number(temperatures.value), Number(scales.value)];
+      const { words, model, hidden, scale } = asked;
+      const temperature = Number(temperatures.value);
       const n = model.cells(words.length);
       const beginning = model.begin(words, hidden);
       asked.drawn = Array.from({ length: N }, (_, i) =>
@@ -190,8 +213,9 @@ minattn.widgets = minattn.widgets ?? {};
       }
       showAll(n);
       results.removeAttribute("aria-busy");
-      if (!field.hasAttribute("aria-invalid")) say("");
+      hint("");
       tell();
+      link.href = address();
       choose(Math.min(chosen, N - 1));
     }
 
@@ -202,7 +226,10 @@ minattn.widgets = minattn.widgets ?? {};
     /** Make the words that can be hidden. */
     function chooseWords(list) {
       hides.replaceChildren(h("legend", {}, "Hide a word from every query"), ...list.map((word, i) =>
-        h("label", {}, h("input", { type: "checkbox", onchange: () => ask(), id: `${id}-hide-${i}` }), word)));
+        h("label", {}, h("input", {
+          type: "checkbox", checked: wished.has(i + 1), onchange: () => ask({ still: true }), id: `${id}-hide-${i}`,
+        }), word)));
+      wished = new Set();
     }
 
     /** Make room for eight drawings. */
@@ -281,7 +308,8 @@ minattn.widgets = minattn.widgets ?? {};
       const parts = [...words, "|"].map((word, i) => [word, weights[i + 1]]);
       const before = weights.slice(words.length + 2).reduce((sum, x) => sum + x, 0);
       looks.replaceChildren(
-        h("p", {}, "When this code was written, it looked at the words so much. A word shows its map."),
+        h("p", {}, "When this code was written, it looked at the words so much. A word shows its map." +
+          (asked.scale ? "" : " At guidance 0 nothing of this reaches the code.")),
         ...parts.map(([word, weight], i) => h("button", {
           type: "button", "aria-pressed": String(i === watched), style: coloured(weight), "data-value": weight,
           "aria-label": `${word === "|" ? "the bar" : word}: weight ${two(weight)}`,

@@ -639,7 +639,9 @@ minattn.widgets = minattn.widgets ?? {};
 
     /** Say who finds a thing: queries of its class with enough of its box, or others that take it for something else. */
     function finders(thing, answers) {
-      const there = answers.filter(({ said, box }) => said && boxIou(box, thing.box) >= ENOUGH);
+      const isNearer = (box, other) => other.name === thing.name && boxIou(box, other.box) > boxIou(box, thing.box);
+      const there = answers.filter(({ said, box }) =>
+        said && boxIou(box, thing.box) >= ENOUGH && !things.some((other) => isNearer(box, other)));
       const right = there.filter(({ says }) => says === thing.name);
       return { right, wrong: right.length ? [] : there };
     }
@@ -713,7 +715,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     function aboutQuery() {
       const now = result.find(({ query }) => query === chosen);
-      const loss = off.size ? without() || "What is off was not needed here." : "";
+      const loss = off.size && things.length ? without() || "What is off was not needed here." : "";
       if (!now) {
         return loss || "Drag the things about. Choose a query, to see where it looks. Take its tick away, and the others answer without it.";
       }

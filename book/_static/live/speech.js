@@ -475,7 +475,7 @@ minattn.widgets = minattn.widgets ?? {};
     function take() {
       const listed = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
       const known = listed("say").filter((word) => words.includes(word)).slice(0, MOST_WORDS);
-      if (known.length) said = known;
+      if (known.length || asked.get("say") === "") said = known;
       for (const [name, { menu }] of Object.entries({ voice, noise })) {
         if ([...menu.options].some(({ value }) => value === asked.get(name))) menu.value = asked.get(name);
       }
