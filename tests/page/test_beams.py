@@ -176,6 +176,7 @@ def test_the_candidates_of_a_step_are_those_of_the_search(open_page: Open, engin
     (found,) = engine.evaluate(SEARCH, ["fixed", [words], {"nBeams": 4, "alpha": 0.3}])
     page.get_by_label("beams", exact=True).select_option("4")
     page.get_by_label("length penalty").fill("0.3")
+    page.wait_for_timeout(500)  # it searches when the hand rests
     verdict(page)
     slider = page.get_by_label("step", exact=True)
     assert slider.get_attribute("max") == str(len(found["steps"]))

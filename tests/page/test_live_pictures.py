@@ -692,13 +692,13 @@ def test_links_bring_back_what_is_shown(open_page: Open) -> None:
     page.get_by_label("guidance").select_option("0")
     settled(page)
     assert "At guidance 0 nothing of this reaches" in page.locator(".looks").inner_text()
-    page.get_by_label("bold").check()
+    page.get_by_role("checkbox", name="bold").check()
     page.get_by_role("button", name="Draw eight more").click()
     settled(page)
     href = page.get_by_role("link", name="A link to this").get_attribute("href") or ""
     assert "seed=2" in href and "hidden=2" in href
     again = open_page("drawing", click=False, query=f"?{urlsplit(href).query}")
-    assert again.get_by_label("bold").is_checked()
+    assert again.get_by_role("checkbox", name="bold").is_checked()
     assert codes_of(again) == codes_of(page)
 
     page = open_page("clip")

@@ -422,6 +422,7 @@ def test_a_link_brings_back_what_is_shown(open_page: Open) -> None:
         "temperature": ["1.5"],
         "silent": ["c2.2,e1.4"],
         "hidden": ["3"],
+        "word": ["2"],
     }
     before = words_of(page), smalls(page), page.locator(".changed").inner_text()
     again = open_page("additive", query=f"?{urlsplit(link).query}")
