@@ -75,6 +75,27 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
+// The theme's search over the page: closed, it gives the focus back to what had it. And Escape takes tooltips away.
+addEventListener("DOMContentLoaded", () => {
+  const search = document.querySelector(".search-button__wrapper");
+  let before;
+  search?.addEventListener("focusin", ({ relatedTarget }) => { before = relatedTarget ?? before; });
+  const closed = new MutationObserver(() => {
+    if (search.classList.contains("show")) return;
+    before?.focus({ preventScroll: true });
+    before = null;
+  });
+  if (search) closed.observe(search, { attributeFilter: ["class"] });
+});
+
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const named of document.querySelectorAll("[data-bs-toggle=tooltip][aria-describedby]")) {
+    window.bootstrap?.Tooltip.getInstance(named)?.hide();
+    if (named === document.activeElement) event.stopPropagation(); // the next one is for the drawer it is in
+  }
+}, true);
+
 // Live places: <div class="live" data-live="translator"></div>. Nothing of them is loaded before the reader asks.
 // All of it is asked for with the version of this script, which changes with each of these files.
 const HERE = new URL(document.currentScript.src);

@@ -16,6 +16,11 @@ const KINDS = {
 // for all words together: what was asked is the heading, begins it, stands in it, stands in the text, in the same order.
 const WORTH = { heading: 4, title: 1, exact: 8, begins: 4, inside: 3, told: 1.5, pairs: 1.5 };
 
+// Letters as they are compared: full-width ones are as others, and an accent may be a sign of its own.
+const plain = (text) => text.normalize("NFKC").toLowerCase();
+// "self attention" and "self-attention" are one name; self_attention is one of the package.
+const unjoined = (text) => text.replace(/(?<=[\p{L}\p{N}])[-\u2010](?=[\p{L}\p{N}])/gu, " ");
+
 const TEXT = new URL("search-text.js", document.currentScript.src);
 
 const places = [];
@@ -40,8 +45,8 @@ function minattnSearch(pages) {
       const pieces = [["", words, ""], ...others].filter(([, text]) => text);
       places.push({
         page, anchor, heading, pieces, title: records[0][1], top: index === 0,
-        low: pieces.map(([, text]) => text.toLowerCase()).join("\n"),
-        lowHeading: heading.toLowerCase(), lowTitle: records[0][1].toLowerCase(),
+        low: pieces.map(([, text]) => plain(text)).join("\n"),
+        lowHeading: plain(heading), lowTitle: plain(records[0][1]),
       });
     });
   }
@@ -86,7 +91,7 @@ function namesOf(heading) {
 }
 
 function find(question) {
-  const asked = question.toLowerCase().replace(/["“”„]/g, "").replace(/\s+/g, " ").trim();
+  const asked = plain(question).replace(/["“”„]/g, "").replace(/\s+/g, " ").trim();
   const terms = termsOf(asked);
   if (!terms.length) return [];
   const weights = terms.map(() => 0);
@@ -117,12 +122,14 @@ function find(question) {
   }
   hits.sort((a, b) => b.score - a.score);
   // The order of the words, for those that have a chance.
+  const inOrder = unjoined(asked);
   for (const hit of hits.slice(0, 100)) {
     const { place } = hit;
-    const [bare, chinese] = namesOf(place.lowHeading);
+    const heading = unjoined(place.lowHeading);
+    const [bare, chinese] = namesOf(heading);
     let worth = 0;
-    if (bare === asked || chinese === asked) worth += WORTH.exact + (place.top ? 1 : 0);
-    else if (count(place.lowHeading, asked) >= 1) worth += bare.startsWith(asked) ? WORTH.begins : WORTH.inside;
+    if (bare === inOrder || chinese === inOrder) worth += WORTH.exact + (place.top ? 1 : 0);
+    else if (count(heading, inOrder) >= 1) worth += bare.startsWith(inOrder) ? WORTH.begins : WORTH.inside;
     if (pairs.length) {
       const flat = place.low.match(WORDS)?.join(" ") ?? "";
       worth += count(place.low, asked) ? WORTH.told : 0;
@@ -140,7 +147,7 @@ function find(question) {
 function bestPiece({ place, terms, asked }) {
   let best = place.pieces[0] ?? ["", "", ""], most = 0;
   for (const piece of place.pieces) {
-    const text = piece[1].toLowerCase();
+    const text = plain(piece[1]);
     let worth = terms.filter((term) => counted(text, term)).length + (count(text, asked) ? terms.length : 0);
     if (piece[0] === "claim") worth += 0.5; // before the code that makes it
     if (piece[0] === "folded") worth /= 2;
@@ -229,7 +236,7 @@ function start() {
       said.textContent = hits.length === 1 ? "One place" : `${hits.length} places`;
     } else {
       said.textContent = `Nothing in the book fits “${question}”. `;
-      const words = likely(question.toLowerCase());
+      const words = likely(plain(question));
       said.append(words.length ? "Did you mean " : "Try fewer words, or another name for the same thing. ");
       words.forEach((word, i) => {
         const link = document.createElement("a");

@@ -43,9 +43,14 @@ def digest(root: Path) -> str:
 def build(root: Path = ROOT) -> int:
     if is_built(root):
         return 0
-    with alone("book", root):
-        # The one waited for may have built it.
-        return 0 if is_built(root) else build_anew(root)
+    try:
+        with alone("book", root):
+            # The one waited for may have built it.
+            return 0 if is_built(root) else build_anew(root)
+    except KeyboardInterrupt:
+        there = (root / "_build" / "html" / "index.html").exists()
+        left = "the book of before is still there" if there else "there is no book yet"
+        raise KeyboardInterrupt(left) from None
 
 
 def is_built(root: Path) -> bool:

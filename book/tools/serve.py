@@ -44,9 +44,11 @@ def server(site: Path, port: int) -> ThreadingHTTPServer:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(description="Show the built book at a local address.")
     parser.add_argument("port", nargs="?", type=whole("the port", 0, 65_535), default=8000)
-    with server(SITE, parser.parse_args(arguments).port) as running:
+    asked = parser.parse_args(arguments).port
+    with server(SITE, asked) as running:
         port = running.server_address[1]
-        print(f"The book is at http://127.0.0.1:{port}/ (Ctrl-C ends this)", flush=True)
+        taken = f"port {asked} was taken; " if asked not in (0, port) else ""
+        print(f"The book is at http://127.0.0.1:{port}/ ({taken}Ctrl-C ends this)", flush=True)
         try:
             running.serve_forever()
         except KeyboardInterrupt:

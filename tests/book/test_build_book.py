@@ -1,6 +1,7 @@
 """How the book is built and shown."""
 
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -77,6 +78,52 @@ def test_what_a_build_says_is_read_whatever_outputs_are_written_in(
     assert capsys.readouterr().err.splitlines()[0] == "WARNING: no “label” ✓"
 
 
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [(True, "the book of before is still there"), (False, "there is no book yet")],
+)
+def test_an_interrupted_build_says_what_there_is_in_one_line(before, left, tmp_path):
+    """As in a shell: Ctrl-C goes to the build and to what it runs."""
+    builder, html = tmp_path / "bin/jupyter-book", tmp_path / "_build/html"
+    builder.parent.mkdir()
+    builder.write_text("#!/bin/sh\nsleep 60\n")
+    builder.chmod(0o755)
+    html.mkdir(parents=True)
+    if before:
+        (html / "index.html").touch()
+    code = (
+        "import sys; from pathlib import Path; from book.tools import build_book\n"
+        f"sys.executable = {str(tmp_path / 'bin/python')!r}\n"
+        f"sys.exit(build_book.build(Path({str(tmp_path)!r})))"
+    )
+    building = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert building.stdout.readline().startswith("Building the book")
+    os.killpg(building.pid, signal.SIGINT)
+    said = building.communicate(timeout=60)[1].strip()
+    assert said == f"minattn: interrupted; {left}"
+    assert building.returncode in (130, -signal.SIGINT)  # a shell calls the second 130 as well
+
+
+def test_any_tool_that_is_interrupted_says_so_in_one_line_and_a_fault_is_told_whole():
+    def run(raised):
+        code = f"import book.tools; raise {raised}"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        )
+        return done.stderr.strip()
+
+    assert run("KeyboardInterrupt") == "minattn: interrupted"
+    fault = run("ValueError('no')")
+    assert fault.startswith("Traceback") and fault.endswith("ValueError: no")
+
+
 def test_the_tools_print_to_any_output():
     code = "import book.tools, sys; print('✓ Größe'); print('✓', file=sys.stderr)"
     settings = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
@@ -105,3 +152,19 @@ def test_the_book_is_served_to_this_machine_only_and_on_another_port_if_need_be(
         with serve.server(tmp_path, port) as second:
             assert second.server_address[1] != port
         assert address == "127.0.0.1"
+
+
+def test_who_asks_for_a_port_that_is_taken_is_told(tmp_path, monkeypatch, capsys):
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve, "SITE", tmp_path)
+    monkeypatch.setattr(serve.ThreadingHTTPServer, "serve_forever", interrupted)
+    with serve.server(tmp_path, 0) as first:
+        port = first.server_address[1]
+        assert serve.main([str(port)]) == 0
+    said = capsys.readouterr().out
+    assert f"port {port} was taken" in said
+    assert f":{port}/" not in said
+    assert serve.main(["0"]) == 0
+    assert "taken" not in capsys.readouterr().out

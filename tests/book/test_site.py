@@ -17,6 +17,7 @@ from sphinx.errors import ExtensionError
 from book._ext.minattn_site import (
     claims,
     colab,
+    contents,
     folds,
     images,
     languages,
@@ -418,3 +419,18 @@ def test_the_map_of_this_book_is_narrow_enough_for_a_phone():
     for text in BeautifulSoup(svg, "html.parser").select("text:not(.number)"):
         # Letters of the sans are about half as wide as high, and the type has 14 pixels.
         assert float(text["x"]) + 8 * len(text.get_text()) <= reading_map.WIDTH, text.get_text()
+
+
+# contents.py --------------------------------------------------------------------------------------
+
+
+def test_the_list_of_chapters_says_which_page_is_open():
+    def theirs(**options):
+        entries = """<li><a href="a.html">A</a></li><li><a class="current" href="part.html">Part</a>
+            <ul><li><a class="current reference" href="#">B</a></li></ul></li>"""
+        return BeautifulSoup(entries, "html.parser")
+
+    context = {"generate_toctree_html": theirs}
+    contents.mark_this_page(None, CHAPTER, "page.html", context, None)
+    marked = context["generate_toctree_html"](kind="sidebar").select("[aria-current]")
+    assert [(entry.get_text(), entry["aria-current"]) for entry in marked] == [("B", "page")]

@@ -121,3 +121,47 @@ def test_the_button_of_the_contents_shows_and_hides_them(
     page.wait_for_timeout(400)
     assert contents.is_visible() != begins
     page.close()
+
+
+@pytest.mark.parametrize("by", ["button", "keys"])
+@pytest.mark.parametrize("closing", ["Escape", "Control+k"])
+def test_a_search_that_is_closed_gives_the_focus_back(
+    by: str, closing: str, browser: Browser, address: str
+) -> None:
+    page = browser.new_page(viewport=DESK, reduced_motion="reduce")
+    page.goto(f"{address}/{NOTATION}", wait_until="networkidle")
+    field = page.locator(".search-button__wrapper input")
+    opener = page.locator(
+        ".search-button__button:visible" if by == "button" else "article a[href*='.html']"
+    ).first
+    has_focus = "part => part === document.activeElement"
+    for _ in range(2):
+        opener.focus()
+        page.keyboard.press("Enter" if by == "button" else "Control+k")
+        field.wait_for()
+        assert field.evaluate(has_focus)
+        page.keyboard.type("key")
+        page.keyboard.press(closing)
+        field.wait_for(state="hidden")
+        assert opener.evaluate(has_focus)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement === document.body"), "nothing had it"
+    page.close()
+
+
+def test_escape_takes_a_tooltip_away_and_nothing_else(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport=DESK, reduced_motion="reduce")
+    page.goto(f"{address}/{NOTATION}", wait_until="networkidle")
+    for selector in (".theme-switch-button", ".search-button__button"):
+        button = page.locator(f"{selector}:visible").first
+        button.hover()
+        tip = page.get_by_role("tooltip")
+        tip.wait_for()
+        button.focus()
+        page.keyboard.press("Escape")
+        tip.wait_for(state="detached")
+        assert button.evaluate("button => button === document.activeElement")
+        assert page.locator("#pst-primary-sidebar-checkbox").is_checked() is False
+    page.close()

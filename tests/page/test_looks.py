@@ -13,11 +13,13 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route
 from book.tools.browsing import (
     CHROMIUM,
     DESK,
+    FORMULAS_SET,
     MISSING,
     PHONE,
     VIOLATIONS,
     axe_script,
     open_live,
+    watch,
 )
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
@@ -131,6 +133,48 @@ def test_in_the_systems_colours_figures_are_dark_on_white(
         assert min(ground(figure)) > 240
 
 
+# more contrast, and larger letters ----------------------------------------------------------------
+
+# The contrast of two colours of ours with the paper.
+CONTRASTS = """() => ['--quiet', '--line'].map(name => {
+    const light = (colour) => {
+        const part = document.body.appendChild(document.createElement('i'));
+        part.style.color = `var(${colour})`;
+        const [r, g, b] = getComputedStyle(part).color.match(/\\d+/g).map(c => c / 255)
+            .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        part.remove();
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const [less, more] = [light(name), light('--paper')].sort((a, b) => a - b);
+    return (more + 0.05) / (less + 0.05);
+})"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_who_asks_for_more_contrast_gets_it(scheme: str, open_page: Open) -> None:
+    usual = open_page(LANDING, color_scheme=scheme).evaluate(CONTRASTS)
+    more = open_page(LANDING, color_scheme=scheme, contrast="more").evaluate(CONTRASTS)
+    assert more[0] > max(7, usual[0] + 1)
+    assert more[1] > max(3, usual[1] + 1)
+
+
+def test_letters_twice_as_large_stay_in_the_button_of_the_search(open_page: Open) -> None:
+    page = open_page(LANDING)
+    page.add_style_tag(content="html { font-size: 200% }")
+    standing_out = """button => [...button.querySelectorAll('*')].filter(part => {
+        const [inner, outer] = [part.getBoundingClientRect(), button.getBoundingClientRect()];
+        return inner.left < outer.left || inner.right > outer.right || inner.bottom > outer.bottom;
+    }).map(part => part.outerHTML)"""
+    assert page.locator(".search-button-field").evaluate(standing_out) == []
+
+
+@pytest.mark.parametrize("name", [PLAYGROUND, MAPS, "notebooks/17_super_resolution.html"])
+def test_a_narrow_window_with_a_mouse_does_not_scroll_sideways(name: str, open_page: Open) -> None:
+    page = open_page(name, viewport={"width": 360, "height": 740})
+    page.evaluate(FORMULAS_SET)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 # without scripts ----------------------------------------------------------------------------------
 
 
@@ -222,4 +266,27 @@ def test_contents_that_were_hidden_stay_hidden(
     contents.wait_for()
     page.goto(f"{root}/{PLAYGROUND}", wait_until="networkidle")
     assert contents.is_visible()
+    context.close()
+
+
+def test_where_nothing_may_be_kept_a_page_does_what_it_does(browser: Browser, address: str) -> None:
+    """In a frame that may have no data of its own, as for a reader who blocks the data of sites."""
+    faults: list[str] = []
+    context = browser.new_context(viewport=DESK, color_scheme="light", reduced_motion="reduce")
+    page = watch(context, faults, address)
+    page.goto(f"{address}/{LANDING}", wait_until="networkidle")
+    page.set_content(
+        f'<iframe sandbox="allow-scripts" src="{address}/{CHAPTER}" width="1250" height="780">',
+        wait_until="networkidle",
+    )
+    frame = page.frames[1]
+    assert frame.evaluate("localStorage.getItem('mode')") is not None  # the stand-in's
+    for theme in ("dark", "light"):
+        frame.locator(".theme-switch-button:visible").click()
+        frame.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+    contents = frame.locator(".bd-sidebar-primary .navbar-brand")
+    frame.locator(".primary-toggle").click()
+    contents.wait_for(state="hidden")
+    # Such a frame gets no fonts either, which is another matter.
+    assert [fault for fault in faults if fault.startswith("script")] == []
     context.close()

@@ -109,6 +109,15 @@ def test_every_page_says_what_it_is_about_and_none_says_what_another_says(site: 
     assert (site / ".nojekyll").exists()
 
 
+def test_beside_every_chapter_the_contents_say_which_page_is_open(site: Path) -> None:
+    for path in sorted(site.glob("notebooks/*.html")):
+        soup = BeautifulSoup(path.read_text("utf-8"), "lxml")
+        (here,) = soup.select(".bd-sidebar-primary [aria-current]")
+        assert soup.title is not None
+        assert soup.title.get_text().startswith(here.get_text()), path.name
+        assert here["aria-current"] == "page"
+
+
 def test_the_cheat_sheet_is_two_pages_and_nothing_stands_out(
     browser: Browser, address: str
 ) -> None:

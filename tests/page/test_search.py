@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page
 
-from book.tools.browsing import CHROMIUM, MISSING, PHONE, violations, watch
+from book.tools.browsing import CHROMIUM, DESK, MISSING, PHONE, violations, watch
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -27,6 +28,7 @@ QUESTIONS = {
     "exercise 3.2": "notebooks/03_queries_keys_values#exercise-3-2-two-masks-in-one",
     "naive_split": "notebooks/05_multi_head#split-attend-merge",
     "注意力": "book/glossary#term-attention",
+    "Ｓｏｆｔｍａｘ": "book/glossary#term-softmax",  # as a Chinese keyboard may write it
 }
 # More of each kind, on which nothing was tuned.
 OTHERS = {
@@ -131,6 +133,26 @@ def test_other_questions_find_theirs_too(searching: Page) -> None:
     assert len(missed) <= MISSED, missed
 
 
+@pytest.mark.parametrize(
+    ("question", "chapter"),
+    [
+        ("self attention", "notebooks/04_self_attention#self-attention"),
+        ("self-attention", "notebooks/04_self_attention#self-attention"),
+        ("super resolution", "notebooks/17_super_resolution#super-resolution"),
+        ("multi head attention", "notebooks/05_multi_head#multi-head-attention"),
+    ],
+)
+def test_a_name_with_a_hyphen_or_a_blank_leads_to_its_chapter_first(
+    question: str, chapter: str, searching: Page
+) -> None:
+    assert searching.evaluate(FIRST, question)[0][0] == chapter
+
+
+def test_letters_and_their_accents_are_compared_as_one(searching: Page) -> None:
+    whole, apart = "fünfzig", "fu\N{COMBINING DIAERESIS}nfzig"
+    assert searching.evaluate(FIRST, whole) == searching.evaluate(FIRST, apart) != []
+
+
 def test_a_result_leads_into_its_section_and_says_where_and_why(ask: Ask) -> None:
     page = ask("exercise 3.2")
     first = page.locator("#search-results li").first
@@ -216,6 +238,21 @@ def test_results_are_accessible_and_fit_a_phone(browser: Browser, address: str) 
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
+
+
+def test_a_question_without_end_is_broken_into_lines(ask: Ask) -> None:
+    page = ask("x" * 500)
+    assert "x" * 500 in page.locator("#search-said").inner_text()
+    for size in (DESK, PHONE):
+        page.set_viewport_size(size)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_page_of_the_search_has_a_title_and_ids_as_others_have(site: Path) -> None:
+    soup = BeautifulSoup((site / "search.html").read_text("utf-8"), "lxml")
+    ids = [part["id"] for part in soup.find_all(id=True)]
+    assert sorted(ids) == sorted(set(ids))
+    assert soup.title is not None and soup.title.get_text() == "Search — minattn"
 
 
 def test_the_text_is_loaded_for_the_first_question_only(ask: Ask) -> None:

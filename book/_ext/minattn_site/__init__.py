@@ -9,6 +9,7 @@ from . import (
     body,
     claims,
     colab,
+    contents,
     editions,
     folds,
     images,
@@ -20,6 +21,7 @@ from . import (
     publishing,
     reading_map,
     search,
+    storage,
     styles,
     ways,
 )
@@ -58,6 +60,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", claims.show_measured_values)
     app.connect("html-page-context", places.link_formulas)
     app.connect("html-page-context", publishing.describe)
+    app.connect("html-page-context", storage.stand_in)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
     app.connect("html-page-context", languages.mark_languages)
@@ -65,6 +68,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     # The theme adds its buttons at 501.
     app.connect("html-page-context", colab.name_buttons, priority=600)
     app.connect("html-page-context", folds.offer_folds, priority=600)
+    app.connect("html-page-context", contents.mark_this_page, priority=600)
     # Once MathJax has been added, and before the table of contents writes a redirect of its own.
     app.connect("html-page-context", mathjax.drop_unused_mathjax, priority=900)
     app.connect("html-page-context", search.drop_sphinx_s_marks, priority=900)
