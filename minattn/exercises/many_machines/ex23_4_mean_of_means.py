@@ -57,7 +57,7 @@ def _train(answer: Answer, x: Tensor, n_tokens: list[int]) -> Any:
 
     losses = with_sums(work, world)
     for loss in losses:
-        if not isinstance(loss, Tensor):
+        if not isinstance(loss, Tensor) or loss.ndim > 0:
             return loss
     return sum(torch.autograd.grad(loss, model)[0] for loss in losses) / world
 

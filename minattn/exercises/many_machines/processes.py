@@ -40,7 +40,7 @@ def run_all(answer: Answer, world: int) -> Outcome:
         except StopIteration as end:
             wants.pop(rank, None)
             returned[rank] = end.value
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             wants[rank] = error
 
     for rank in range(world):
@@ -82,7 +82,7 @@ def _tell_want(rank: int, want: Any, returned: dict[int, Any]) -> str:
         case ("send", other, _) | ("receive", other):
             ended = ", which has ended" if other in returned else ""
             return f"process {rank} waits to {'send to' if len(want) == 3 else 'receive from'} {other}{ended}"
-        case Exception():
+        case Exception() | SystemExit():
             return f"process {rank} stopped with {type(want).__name__}: {want}"
     return f'process {rank} yielded {want!r}, and not ("send", to, block) or ("receive", from)'
 
