@@ -263,7 +263,7 @@ def test_every_chapter_offers_its_notebook(site: Path) -> None:
         soup = BeautifulSoup(path.read_text("utf-8"), "html.parser")
         (link,) = soup.select("a.btn-download-source-button")
         assert link.get_text().strip() == "Download .ipynb"
-        notebook = (path.parent / link["href"]).resolve()
+        notebook = (path.parent / link["href"].partition("?")[0]).resolve()
         assert json.loads(notebook.read_text("utf-8"))["cells"]
 
 

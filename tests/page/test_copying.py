@@ -62,11 +62,17 @@ def test_formulas_are_copied_as_they_are_written_and_signs_of_links_are_not(
     page = browser.new_page()
     page.goto(f"{address}/notebooks/06_transformer.html", wait_until="networkidle")
     page.evaluate(FORMULAS_SET)
-    said = page.locator("p", has_text="is added to what was there").first.evaluate(COPY)
+    place = page.locator("p", has_text="is added to what was there").first
+    place.scroll_into_view_if_needed()  # a formula is drawn when it is near
+    place.locator("mjx-math").first.wait_for()
+    said = place.evaluate(COPY)
     assert "is added to what was there: $x + f(x)$, the" in said
-    inside = page.locator("mjx-container").first
+    inside = place.locator("mjx-container").first
     assert inside.evaluate(COPY).startswith("$")
-    section = page.locator("section:has(> div.math)").last.evaluate(COPY)
+    formula = page.locator("section:has(> div.math)").last
+    formula.scroll_into_view_if_needed()
+    formula.locator("div.math mjx-math").first.wait_for()
+    section = formula.evaluate(COPY)
     assert "$$y = \\frac" in section and "#" not in section.partition("Easy")[0]
     page.close()
 

@@ -394,10 +394,10 @@ def test_heads_stay_silent_for_another_number_and_not_for_another_model(open_pag
     assert page.locator(".switches [aria-pressed=true]").count() == 1
     assert page.locator(".hidden-word").count() == 0
     page.get_by_label("model", exact=True).select_option("additive")
-    page.locator(".looks table").wait_for()
+    expect(page.locator(".which")).to_be_hidden()
     page.get_by_label("model", exact=True).select_option("transformer")
-    page.locator(".switches").wait_for()
-    assert page.locator(".switches [aria-pressed=true]").count() == 0
+    expect(page.locator(".which")).to_be_visible()
+    expect(page.locator(".switches [aria-pressed=true]")).to_have_count(0)
 
 
 # --- links -------------------------------------------------------------------------------------------------------
