@@ -51,7 +51,8 @@ def test_every_button_copies_what_one_would_type(name: str, browser: Browser, ad
 COPY = """part => {
     getSelection().selectAllChildren(part);
     const copied = new DataTransfer();
-    document.dispatchEvent(new ClipboardEvent('copy', {clipboardData: copied, cancelable: true}));
+    const how = {clipboardData: copied, bubbles: true, cancelable: true};
+    document.dispatchEvent(new ClipboardEvent('copy', how));
     return copied.getData('text/plain');
 }"""
 
