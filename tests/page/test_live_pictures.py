@@ -183,7 +183,7 @@ def settled(page: Page) -> None:
 
 
 def codes_of(page: Page) -> list[str]:
-    """What the eight drawings look like."""
+    """What the drawings of the gallery look like."""
     page.wait_for_function(READY)
     return page.locator(".gallery canvas").evaluate_all("all => all.map(one => one.toDataURL())")
 
@@ -655,7 +655,7 @@ def test_what_cannot_be_drawn_gets_a_kind_sentence(text: str, told: str, open_pa
 )
 def test_wrong_words_while_it_works_let_it_finish(kind: str, begin: str, open_page: Open) -> None:
     page = open_page(kind)
-    before = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    before = codes_of(page)
     field = page.locator("form input")
     page.locator("select").last.evaluate(begin)
     field.evaluate(
@@ -663,7 +663,7 @@ def test_wrong_words_while_it_works_let_it_finish(kind: str, begin: str, open_pa
         "for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind)) }"
     )
     page.wait_for_function(READY)
-    after = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    after = codes_of(page)
     assert len(after) == len(before) and after != before
     assert "has never read “wombat”" in page.locator(".message").inner_text()
     assert field.get_attribute("aria-invalid") == "true"
@@ -676,12 +676,12 @@ def test_beside_wrong_words_a_menu_changes_what_is_shown(
     kind: str, menu: str, value: str, open_page: Open
 ) -> None:
     page = open_page(kind)
-    before = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    before = codes_of(page)
     say(page, "a wombat seven")
     expect(page.locator(".message")).to_contain_text("never read “wombat”")
     page.get_by_label(menu).select_option(value)
     settled(page)
-    after = page.locator(".gallery canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    after = codes_of(page)
     assert len(after) == len(before) and after != before
     assert "never read “wombat”" in page.locator(".message").inner_text()
 

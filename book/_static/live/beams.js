@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { h } = minattn.elements;
+  const { h, linkTo } = minattn.elements;
 
   const MODELS = {
     fixed: {
@@ -123,14 +123,9 @@ minattn.widgets = minattn.widgets ?? {};
     const tellAlpha = () => (alpha.textContent = Number(penalty.value).toFixed(1));
 
     /** ?live=beams&number=...&model=...&beams=...&alpha=... */
-    function address() {
-      const here = new URL(location.href);
-      here.search = new URLSearchParams({
-        live: "beams", number: asked, model: models.value, beams: widths.value, alpha: penalty.value,
-      });
-      here.hash = "";
-      return here.href;
-    }
+    const address = () => linkTo({
+      live: "beams", number: asked, model: models.value, beams: widths.value, alpha: penalty.value,
+    });
 
     async function search() {
       clearTimeout(timer);

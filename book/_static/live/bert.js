@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, openPlace, plainDigits } = minattn.elements;
+  const { viridis, readableOn, h, openPlace, linkTo, plainDigits } = minattn.elements;
 
   const MASK = "<mask>";
   const [SMALLEST, LARGEST] = [1000, 999999];
@@ -277,10 +277,7 @@ minattn.widgets = minattn.widgets ?? {};
       asked.set("hidden", [...answers.keys()].map((i) => i + 1).join(","));
       if (chosen !== null && chosen !== firstGap()) asked.set("gap", chosen + 1);
       if (alone.checked) asked.set("alone", 1);
-      const here = new URL(location.href);
-      here.search = String(asked).replaceAll("%2C", ",");
-      here.hash = "";
-      return here.href;
+      return linkTo(asked);
     }
 
     const asked = state.get("number") ?? "582316";

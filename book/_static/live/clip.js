@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, openPlace } = minattn.elements;
+  const { viridis, readableOn, h, openPlace, linkTo } = minattn.elements;
 
   const FIRST = "a cat at the top left on yellow";
   const SHOWN = 12; // of the pictures; the others are folded
@@ -262,10 +262,7 @@ minattn.widgets = minattn.widgets ?? {};
 
     function show(wanted) {
       results.hidden = false;
-      const here = new URL(location.href);
-      here.search = new URLSearchParams({ live: "clip", sentence: asked.words.join(" "), designer: designers.value });
-      here.hash = "";
-      link.href = here.href;
+      link.href = linkTo({ live: "clip", sentence: asked.words.join(" "), designer: designers.value });
       words.replaceChildren("Where the sentence’s query looks: ", ...asked.words.flatMap((word, i) => [
         h("span", { class: "weighed", style: coloured(asked.weights[i]), "data-value": asked.weights[i] },
           word, " ", h("small", {}, two(asked.weights[i]))), " "]));

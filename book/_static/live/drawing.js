@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set } = minattn.elements;
+  const { viridis, readableOn, h, s, set, linkTo } = minattn.elements;
 
   const EXAMPLES = ["a bold seven", "a thin four", "a three and a seven", "a seven bold", "anything anything anything"];
   const KINDS = {
@@ -126,13 +126,10 @@ minattn.widgets = minattn.widgets ?? {};
     /** ?live=drawing&words=...&temperature=...&guidance=...&seed=...&hidden=2,3, words counted from 1. */
     function address() {
       const { words, hidden } = asked;
-      const here = new URL(location.href);
-      here.search = new URLSearchParams({
+      return linkTo({
         live: "drawing", words: words.join(" "), temperature: temperatures.value, guidance: scales.value, seed,
         ...(hidden.size ? { hidden: [...hidden].join() } : {}),
       });
-      here.hash = "";
-      return here.href;
     }
 
     function typed() {

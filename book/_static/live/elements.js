@@ -78,6 +78,14 @@ window.minattn = window.minattn ?? {};
     await load();
   }
 
+  /** The address of this page with a live place in a state, given as URLSearchParams or as what these are made of. */
+  function linkTo(state) {
+    const address = new URL(location.href);
+    address.search = String(new URLSearchParams(state)).replaceAll("%2C", ",");
+    address.hash = "";
+    return address.href;
+  }
+
   // ---- reading digits --------------------------------------------------------------------
 
   /** The digits of any script as 0 to 9: each script has its ten in a row, from zero on. */
@@ -90,5 +98,5 @@ window.minattn = window.minattn ?? {};
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, firstOf, openPlace, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, firstOf, openPlace, linkTo, plainDigits };
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, openPlace } = minattn.elements;
+  const { viridis, readableOn, h, openPlace, linkTo } = minattn.elements;
 
   const EXAMPLES = {
     "a name said again": "def f(wombat, n):\n\treturn n * womb",
@@ -241,10 +241,7 @@ minattn.widgets = minattn.widgets ?? {};
       if (off.length) asked.silent = off.map(({ layer, head }) => `${layer + 1}.${head + 1}`).join(",");
       if (large) asked.large = `${large.layer + 1}.${large.head + 1}`;
       if (ended()) asked.ended = 1;
-      const here = new URL(location.href);
-      here.search = new URLSearchParams(asked);
-      here.hash = "";
-      return here.href;
+      return linkTo(asked);
     }
 
     function drawNext() {

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
+  const { viridis, readableOn, h, s, set, openPlace, linkTo } = minattn.elements;
 
   const MOST_WORDS = 8; // it learned from one to four
   const LOUDNESS = 0.8;
@@ -465,10 +465,7 @@ minattn.widgets = minattn.widgets ?? {};
       };
       for (const [name, [value, usual]] of Object.entries(settings)) if (value !== usual) state.set(name, value);
       if (moved.size) state.set("moved", [...moved].map(([i, step]) => `${i + 1}.${step}`).join(","));
-      const address = new URL(location.href);
-      address.search = String(state).replaceAll("%2C", ",");
-      address.hash = "";
-      here.href = address.href;
+      here.href = linkTo(state);
     }
 
     /** Take from a link what there is here; return what it moves. */

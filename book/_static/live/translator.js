@@ -7,7 +7,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { h, s } = minattn.elements;
+  const { h, s, linkTo } = minattn.elements;
 
   const PAUSE = 180; // milliseconds between two words
   const MOST = 26; // words: the longest number has 23, and the end
@@ -443,10 +443,7 @@ minattn.widgets = minattn.widgets ?? {};
       const best = MODELS[name]?.best ?? { block: 0, head: 0 };
       if (block !== best.block || head !== best.head) asked.set("head", `${block + 1}.${head === MEAN ? MEAN : head + 1}`);
       if (chosen !== interesting()) asked.set("word", chosen + 1);
-      const address = new URL(location.href);
-      address.search = String(asked).replaceAll("%2C", ",");
-      address.hash = "";
-      return address.href;
+      return linkTo(asked);
     }
 
     let notice = ""; // what a link asks for and is not here
