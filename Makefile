@@ -29,7 +29,7 @@ PROVED := $(TOOL).proved
 SUBMAKE := $(MAKE) --no-print-directory
 # A setting that is 1 or left out.
 flag = $(if $(filter-out 1,$($1)),$(error minattn: $1 must be 1 or left out, got $1=$($1)),$($1))
-CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
+CHROMIUM := $(firstword $(foreach name,chromium-headless-shell chromium chromium-browser google-chrome chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
 .PHONY: help env book serve lab notebooks experiments prove live models bench test lint unit nbval portable page pdf zip audit lock clean
@@ -93,7 +93,7 @@ test: env ## Prove everything; what was proved here and has not changed is skipp
 	@$(SUBMAKE) book
 	@$(PROVED) page minattn tests/conftest.py tests/page book/tools book/_static _build/html -minattn/exercises \
 		-_build/html/_sources -- $(SUBMAKE) page
-	@echo "Proved: style, types and import order; unit tests; the beginning of every run of every experiment; every output of every notebook, on narrower arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium).)"
+	@echo "Proved: style, types and import order; unit tests; the beginning of every run of every experiment; every output of every notebook, on narrower arithmetic; the book without a warning$(if $(CHROMIUM),; its pages in a browser. Nothing was left out.,. Left out: the pages in a browser (apt-get install chromium-headless-shell).)"
 
 lint: env ## Style, types, import order; nothing stale of what is made by running
 	@.venv/bin/ruff check -q .
@@ -123,7 +123,7 @@ ifneq ($(CHROMIUM),)
 else ifeq ($(CI),true)
 	@echo "minattn: no chromium, and CI leaves nothing out" >&2; exit 1
 else
-	@echo "The page tests were left out: no chromium here (apt-get install chromium)."
+	@echo "The page tests were left out: no chromium here (apt-get install chromium-headless-shell)."
 endif
 
 pdf: book ## Print the whole book into _build/minattn.pdf (SOLUTIONS=0: without solutions; needs Chromium)
