@@ -15,6 +15,7 @@ from PIL import Image
 from sphinx.errors import ExtensionError
 
 from book._ext.minattn_site import (
+    body,
     claims,
     colab,
     contents,
@@ -348,6 +349,23 @@ def test_words_of_other_languages_say_which(body, marked):
     context = {"body": body}
     languages.mark_languages(None, "page", "page.html", context, None)
     assert context["body"] == (marked or body)
+
+
+# body.py ------------------------------------------------------------------------------------------
+
+
+def test_the_range_behind_a_median_is_kept_together_where_it_is_text():
+    page = (
+        '<td>0.91 (0.86–0.95)</td><img alt="0.91 (0.86–0.95)"><p>1 (2–3), 1,200 (1,000–1,300)</p>'
+    )
+    context = {"body": page}
+    body.keep_ranges(None, "page", "page.html", context, None)
+    assert [span.text for span in BeautifulSoup(context["body"], "lxml").select(".range")] == [
+        "(0.86–0.95)",
+        "(2–3)",
+        "(1,000–1,300)",
+    ]
+    assert 'alt="0.91 (0.86–0.95)"' in context["body"]
 
 
 # folds.py -----------------------------------------------------------------------------------------

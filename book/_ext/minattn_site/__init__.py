@@ -63,6 +63,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", storage.stand_in)
     app.connect("html-page-context", body.mend_lists)
     app.connect("html-page-context", body.drop_plain_spans)
+    app.connect("html-page-context", body.keep_ranges)
     app.connect("html-page-context", languages.mark_languages)
     app.connect("html-page-context", mathjax.settle_formulas)
     # The theme adds its buttons at 501.

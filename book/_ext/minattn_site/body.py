@@ -7,6 +7,8 @@ from sphinx.application import Sphinx
 
 # Parts of code that minattn.css leaves in the colour of ink.
 PLAIN_SPAN = re.compile(r'<span class="(?:bp|fm|m[bfhi]|n|n[abnv]|o|p|v[mi]|w)">([^<]*)</span>')
+# Between two tags, not inside of one.
+RANGE = re.compile(r"\(\d[\d.,]*–\d[\d.,]*\)(?=[^<>]*<)")
 SIGNATURE_LINES = re.compile(r"<dl>\s*(?:<dd>.*?</dd>\s*)+</dl>", re.DOTALL)
 
 
@@ -15,6 +17,13 @@ def drop_plain_spans(
 ) -> None:
     """Leave out the marks of code that are not coloured: most of the elements of a chapter."""
     context["body"] = PLAIN_SPAN.sub(r"\1", context.get("body", ""))
+
+
+def keep_ranges(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Mark the range behind a median, which a browser would break after its dash."""
+    context["body"] = RANGE.sub(r'<span class="range">\g<0></span>', context.get("body", ""))
 
 
 def mend_lists(
