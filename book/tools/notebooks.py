@@ -82,11 +82,6 @@ def from_source(chapter: Path) -> nbformat.NotebookNode:
 def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
     notebook = from_source(chapter)
     with tempfile.TemporaryDirectory() as profile:
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
-            "IPYTHONDIR": profile,  # a person's own IPython settings must not reach the book
-        }
         client = NotebookClient(
             notebook,
             timeout=CELL_TIMEOUT,
@@ -95,8 +90,14 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
             coalesce_streams=True,  # on a busy machine what is printed comes in pieces
             extra_arguments=["--log-level=ERROR"],
         )
+        # Who has made a kernel of that name with another Python would get that one.
+        client.create_kernel_manager()
+        client.km.kernel_spec_manager.kernel_dirs = [
+            os.path.join(sys.prefix, "share/jupyter/kernels")
+        ]
         try:
-            with client.setup_kernel(cwd=str(root / "notebooks"), env=environment):
+            settings = kernel_settings(profile, root)
+            with client.setup_kernel(cwd=str(root / "notebooks"), env=settings):
                 ask(client, WATCH)
                 for index, cell in enumerate(notebook.cells):
                     run_cell(client, cell, index, chapter)
@@ -107,6 +108,18 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
     notebook.metadata.minattn |= freshness.stamp(read, root, root / "notebooks")
     lighten_pictures(notebook)
     return notebook
+
+
+def kernel_settings(profile: str, root: Path) -> dict[str, str]:
+    """Settings of a kernel: what a person has set for figures and notebooks of their own does not reach the book."""
+    theirs = ("MPL", "MATPLOTLIB", "MKL_")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": profile,
+        "MPLCONFIGDIR": str(root / "_build" / "matplotlib"),
+    }
 
 
 def lighten_pictures(notebook: nbformat.NotebookNode) -> None:

@@ -91,6 +91,32 @@ def test_a_failing_cell_is_shown_and_the_old_notebook_stays(book, capsys):
     assert sorted(p.name for p in path.parent.iterdir()) == ["01_x.ipynb"]
 
 
+def test_what_a_person_has_set_for_other_notebooks_does_not_reach_a_kernel(book, monkeypatch):
+    """Neither their backend, which shows no figure, nor their style, nor another Python's kernel."""
+
+    class Started(Exception):
+        pass
+
+    def setup_kernel(client, env, **others):
+        raise Started(client.km.kernel_spec.argv[0], env)
+
+    kernel = book / "theirs/kernels/python3/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["theirs"], "display_name": "P", "language": "python"}))
+    for (
+        name
+    ) in "JUPYTER_PATH MPLBACKEND MATPLOTLIBRC MPLCONFIGDIR IPYTHONDIR MKL_NUM_THREADS".split():
+        monkeypatch.setenv(name, str(book / "theirs"))
+    monkeypatch.setattr(notebooks.NotebookClient, "setup_kernel", setup_kernel)
+    with pytest.raises(Started) as started:
+        notebooks.execute(book / "book/chapters/01_x.md", book)
+    python, settings = started.value.args
+    assert python != "theirs"
+    assert not settings.keys() & {"MPLBACKEND", "MATPLOTLIBRC", "MKL_NUM_THREADS"}
+    assert settings["MPLCONFIGDIR"] == str(book / "_build/matplotlib")
+    assert settings["IPYTHONDIR"] != str(book / "theirs")
+
+
 def written(book):
     """A notebook that says it was executed from what is there now."""
     chapter = book / "book/chapters/01_x.md"
