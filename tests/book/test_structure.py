@@ -1,5 +1,6 @@
 """The table of contents is the import graph: see also test_parts.py."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +37,18 @@ def test_attention_stands_on_its_seam_alone():
         for name in ("alignment", "checks", "dot_product", "masks", "pointing", "seam")
     }
     assert "num2words" not in loaded
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="asks git")
+def test_a_checkout_has_the_same_bytes_where_git_writes_other_ends_of_lines(tmp_path):
+    # "#!/bin/sh\r" names no program.
+    texts = {name: (ROOT / name).read_bytes() for name in (".ci/run", "Makefile", ".gitattributes")}
+    for name, text in {**texts, "weights.safetensors": b"{}\r\n\x01"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in ("init -q", "add .", "commit -qm all", "rm -qr .", "checkout -q HEAD ."):
+        subprocess.run([*git, *words.split()], cwd=tmp_path, capture_output=True, check=True)
+    for name, text in texts.items():
+        assert (tmp_path / name).read_bytes() == text
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"{}\r\n\x01"
