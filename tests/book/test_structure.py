@@ -46,7 +46,8 @@ def test_a_checkout_has_the_same_bytes_where_git_writes_other_ends_of_lines(tmp_
     for name, text in {**texts, "weights.safetensors": b"{}\r\n\x01"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(text)
-    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    settings = "core.autocrlf=true commit.gpgsign=false user.name=a user.email=a@b.c"
+    git = ["git", *(word for setting in settings.split() for word in ("-c", setting))]
     for words in ("init -q", "add .", "commit -qm all", "rm -qr .", "checkout -q HEAD ."):
         subprocess.run([*git, *words.split()], cwd=tmp_path, capture_output=True, check=True)
     for name, text in texts.items():
