@@ -49,6 +49,7 @@ if ROOT not in sys.path:
 from pathlib import Path
 
 from book.tools.alone import alone
+from book.tools.clean import remove
 
 NEEDED_GB = 2.5
 # The settings of pip that are kept.
@@ -205,13 +206,21 @@ def make_now(root, venv):
         print("The requirements changed: bringing .venv up to date.", flush=True)
         os.remove(stamp_file)
     else:
+        place = root
         if os.path.exists(venv):
             print("Clearing away an unfinished or foreign .venv.", flush=True)
+        if os.path.islink(
+            venv
+        ):  # to a larger disk, say: the link stays, and may lead to what is gone
+            place = os.path.realpath(venv)
+            remove(Path(venv))
+            os.makedirs(place, exist_ok=True)
+        elif os.path.exists(venv):
             shutil.rmtree(venv)
-        free = shutil.disk_usage(root).free / 1e9
+        free = shutil.disk_usage(place).free / 1e9
         if free < NEEDED_GB:
             raise Failed(
-                "%.1f GB free in %s; the environment needs %.1f GB." % (free, root, NEEDED_GB)
+                "%.1f GB free in %s; the environment needs %.1f GB." % (free, place, NEEDED_GB)
             )
         print("Making .venv: a minute or more, depending on the network.", flush=True)
 

@@ -29,6 +29,7 @@ from pypdf import PdfReader
 from book.tools.alone import alone
 from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
 from book.tools.contents import contents
+from book.tools.writing import aside
 
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
@@ -284,7 +285,8 @@ def print_into(out: Path, root: Path, solutions: bool) -> int:
         lay_out(page, source)
         pdf = print_book(page)
     target = out / ("minattn.pdf" if solutions else "minattn-without-solutions.pdf")
-    target.write_bytes(pdf)
+    with aside(target) as half:
+        half.write_bytes(pdf)
     count = len(PdfReader(io.BytesIO(pdf)).pages)
     print(f"The PDF is at {target.as_uri()} ({count} pages)")
     return 0

@@ -120,6 +120,10 @@ def test_any_tool_that_is_interrupted_says_so_in_one_line_and_a_fault_is_told_wh
         return done.stderr.strip()
 
     assert run("KeyboardInterrupt") == "minattn: interrupted"
+    refused = run("OSError(13, 'Permission denied', '/there/_build')")
+    assert refused == "minattn: Permission denied: /there/_build"
+    assert run("OSError(28, 'No space left on device')") == "minattn: No space left on device"
+    assert run("FileNotFoundError(2, 'No such file', 'x')").startswith("Traceback")
     fault = run("ValueError('no')")
     assert fault.startswith("Traceback") and fault.endswith("ValueError: no")
 

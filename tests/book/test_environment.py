@@ -188,6 +188,20 @@ def test_a_moved_project_does_not_keep_the_old_place_s_environment(project, fake
     assert calls(project)[0].startswith("-m venv")
 
 
+@pytest.mark.parametrize("filled", [True, False])
+def test_an_environment_that_is_a_link_to_another_disk_is_made_there(filled, project, fake_python):
+    """In a small home, say; and what is on a scratch disk may be gone one day."""
+    (project / ".venv").symlink_to("scratch/venv")
+    if filled:
+        (project / "scratch/venv/lib").mkdir(parents=True)
+        (project / "scratch/venv/lib64").symlink_to("lib")
+    environment.make(str(project))
+    assert calls(project)[0].startswith("-m venv")
+    assert (project / ".venv").is_symlink()
+    made = {path.name for path in (project / "scratch/venv").iterdir()}
+    assert made == {"bin", "minattn-stamp"}
+
+
 def test_an_interrupt_is_one_line(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt
