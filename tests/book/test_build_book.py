@@ -1,7 +1,10 @@
 """How the book is built and shown."""
 
+import mimetypes
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import urllib.request
@@ -148,6 +151,42 @@ def test_the_served_book_is_asked_for_again_each_time(tmp_path):
             with urllib.request.urlopen(asked) as answer:
                 assert answer.headers["Cache-Control"] == "no-cache"
                 assert answer.read().decode() == words
+
+
+def test_a_browser_that_goes_away_is_no_fault(tmp_path, capsys):
+    (tmp_path / "large.js").write_bytes(b"x" * 20_000_000)
+    with served(tmp_path) as address:
+        asking = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+        asking.sendall(b"GET /large.js HTTP/1.1\r\n\r\n")
+        asking.recv(100)
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        asking.close()
+        with urllib.request.urlopen(f"{address}/large.js") as answer:  # and others are served
+            assert len(answer.read()) == 20_000_000
+    assert capsys.readouterr().err == ""
+
+
+def test_another_fault_of_the_server_is_told(tmp_path, capsys):
+    with serve.server(tmp_path, 0) as server:
+        try:
+            raise ValueError("a fault")
+        except ValueError:
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert "ValueError: a fault" in capsys.readouterr().err
+
+
+def test_what_a_machine_says_of_kinds_of_files_does_not_reach_a_browser(tmp_path, monkeypatch):
+    for ending in ("html", "css", "js", "svg"):
+        (tmp_path / f"page.{ending}").touch()
+        monkeypatch.setitem(mimetypes.types_map, f".{ending}", "text/plain")
+    with served(tmp_path) as address:
+
+        def kind(ending):
+            with urllib.request.urlopen(f"{address}/page.{ending}") as answer:
+                return answer.headers["Content-Type"]
+
+        kinds = [kind(ending) for ending in ("html", "css", "js", "svg")]
+    assert kinds == ["text/html", "text/css", "text/javascript", "image/svg+xml"]
 
 
 def test_the_book_is_served_to_this_machine_only_and_on_another_port_if_need_be(tmp_path):
