@@ -22,6 +22,12 @@ from book.tools.browsing import served
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """A proxy is for what lies outside; these tests ask this machine."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
 def test_a_build_is_repeated_only_when_something_changed(tmp_path, monkeypatch, capsys):
     made = []
 
