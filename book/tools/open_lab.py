@@ -37,6 +37,7 @@ def command(root: Path, first: str) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab", "--log-level=WARN"),
         "--allow-root",  # in a container there is nobody else; for others it changes nothing
+        f"--ServerApp.root_dir={root}",  # people have set another one for their other work
         "--FileContentsManager.preferred_dir=my",
         f"--LabApp.default_url={place}",
         f"--LabApp.workspaces_dir={workspaces}",

@@ -239,3 +239,8 @@ def test_what_is_set_for_other_tests_and_notebooks_does_not_reach_ours(target, p
     build = project.root / "_build"
     ours = {"MPLCONFIGDIR": f"{build}/matplotlib", "IPYTHONDIR": f"{build}/ipython"}
     assert kept == (style if target == "lab" else {"MATPLOTLIBRC": None} | ours)
+
+
+def test_lab_shows_this_folder_whatever_folder_is_set_for_other_work(tmp_path):
+    """A person's own settings name one, and Lab then finds no my/ in it; what stands in the command weighs more."""
+    assert f"--ServerApp.root_dir={tmp_path}" in open_lab.command(tmp_path, "01_x.ipynb")
