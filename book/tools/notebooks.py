@@ -30,6 +30,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
+from jupytext.myst import MystMetadataParsingError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
@@ -58,13 +60,16 @@ class ChapterError(Exception):
 
 
 def read_text(path: Path) -> str:
-    """Text with plain newlines."""
-    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Text with plain newlines, and without the mark that some editors put before it."""
+    return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
 
 
 def from_source(chapter: Path) -> nbformat.NotebookNode:
     """The notebook a chapter describes, not executed."""
-    notebook = jupytext.reads(read_text(chapter), fmt="md:myst")
+    try:
+        notebook = jupytext.reads(read_text(chapter), fmt="md:myst")
+    except (UnicodeDecodeError, yaml.YAMLError, MystMetadataParsingError) as error:
+        raise ChapterError(f"{chapter.stem}: its chapter cannot be read\n\n{error}") from error
     ours = notebook.metadata.get("minattn", {})
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}, "minattn": ours}
@@ -152,7 +157,19 @@ def run_cell(client, cell, index: int, chapter: Path) -> None:
         reason = f"took longer than {CELL_TIMEOUT} seconds"
     else:
         return
-    raise ChapterError(f"{chapter.stem}: this cell failed\n\n{indent(cell.source)}\n\n{reason}")
+    place = f"book/chapters/{chapter.name}, line {line_of(index, client.nb.cells, chapter)}"
+    raise ChapterError(
+        f"{chapter.stem}: this cell failed ({place})\n\n{indent(cell.source)}\n\n{reason}"
+    )
+
+
+def line_of(index: int, cells: list[nbformat.NotebookNode], chapter: Path) -> int:
+    """The line of a chapter where a cell begins."""
+    text, end = read_text(chapter), 0
+    for cell in cells[: index + 1]:  # in their order, for two may say the same
+        start = max(text.find(cell.source, end), end)
+        end = start + len(cell.source)
+    return text.count("\n", 0, start) + 1
 
 
 def indent(text: str) -> str:

@@ -84,11 +84,47 @@ def test_a_failing_cell_is_shown_and_the_old_notebook_stays(book, capsys):
     chapter.write_text(CHAPTER.replace('figures["a"]', 'figures["b"]'))
     assert notebooks.main(["--all"], book) == 1
     said = capsys.readouterr().err
-    assert "01_x: this cell failed" in said
+    line = CHAPTER.splitlines().index("# Solution") + 1
+    assert f"01_x: this cell failed (book/chapters/01_x.md, line {line})" in said
     assert 'figures["b"]' in said
     assert "KeyError: 'b'" in said
     assert path.read_text() == "the last good one"
     assert sorted(p.name for p in path.parent.iterdir()) == ["01_x.ipynb"]
+
+
+def test_of_two_cells_that_say_the_same_each_has_its_own_line(book):
+    chapter = book / "book/chapters/01_x.md"
+    cells = notebooks.from_source(chapter).cells
+    lines = [notebooks.line_of(index, cells, chapter) for index in range(len(cells))]
+    said = CHAPTER.splitlines()
+    assert [said[line - 1] for line in lines] == [cell.source.splitlines()[0] for cell in cells]
+    assert lines == sorted(set(lines))
+
+
+def test_a_chapter_that_begins_with_a_mark_of_its_editor_keeps_its_front_matter(book):
+    chapter = book / "book/chapters/01_x.md"
+    chapter.write_text(CHAPTER, encoding="utf-8-sig")
+    assert notebooks.from_source(chapter).metadata.minattn.minutes == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        CHAPTER.encode().replace(b"A chapter", b"Gr\xf6\xdfe"),  # in Latin-1
+        CHAPTER.replace("minutes: 3", "minutes: [3").encode(),
+        CHAPTER.replace("[hide-cell]", "[hide-cell").encode(),
+    ],
+)
+def test_a_chapter_that_cannot_be_read_is_named_and_the_others_are_made(
+    words, book, monkeypatch, capsys
+):
+    (book / "book/chapters/01_x.md").write_bytes(words)
+    (book / "book/chapters/02_y.md").write_text(CHAPTER)
+    monkeypatch.setattr(notebooks, "execute", lambda chapter, root: notebooks.from_source(chapter))
+    assert notebooks.main([], book) == 1
+    said = capsys.readouterr()
+    assert "01_x: its chapter cannot be read\n\n" in said.err
+    assert "02_y: executed" in said.out
 
 
 def test_what_a_person_has_set_for_other_notebooks_does_not_reach_a_kernel(book, monkeypatch):
