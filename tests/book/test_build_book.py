@@ -11,10 +11,12 @@ import urllib.request
 from email.utils import formatdate
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from book.tools import (
     build_book,
+    notebooks,
     serve,
 )
 from book.tools.browsing import served
@@ -85,6 +87,53 @@ def test_what_a_build_says_is_read_whatever_outputs_are_written_in(
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     assert build_book.build(tmp_path) == 1
     assert capsys.readouterr().err.splitlines()[0] == "WARNING: no “label” ✓"
+
+
+def test_what_cannot_be_read_is_said_by_name_and_line(tmp_path, monkeypatch, capsys):
+    """Sphinx ends in a fault there, and says of what kind it is but not of which file."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/01_x.ipynb").write_text("{\n<<<<<<< HEAD\n}")
+    (tmp_path / "notebooks/02_y.ipynb").write_text("{}")
+    (tmp_path / "_toc.yml").write_text("root: book/index\n  bad: [\n")
+    (tmp_path / "_config.yml").write_text("title: a title\n")
+    failed = subprocess.CompletedProcess([], 1)
+
+    def jupyter_book(command, stdout, **others):
+        stdout.write("Error: a fault\n")
+        return failed
+
+    monkeypatch.setattr(subprocess, "run", jupyter_book)
+    assert build_book.build(tmp_path) == 1
+    toc, half, log = capsys.readouterr().err.splitlines()
+    assert toc.startswith(f"{tmp_path}/_toc.yml:2: ERROR: ")
+    assert half.startswith(f"{tmp_path}/notebooks/01_x.ipynb: ERROR: this is no notebook any more")
+    assert "line 2" in half and half.endswith("; run make notebooks")
+    assert log.startswith("minattn: the book was not built")
+
+
+def test_a_place_in_a_notebook_is_said_as_that_in_its_chapter(tmp_path):
+    chapter = tmp_path / "book/chapters/01_x.md"
+    chapter.parent.mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    chapter.write_text("# One\n\n```{code-cell} ipython3\n1\n```\n\nWords.\n\n[a](b.md)\n")
+    made = nbformat.writes(notebooks.from_source(chapter))
+    (tmp_path / "notebooks/01_x.ipynb").write_text(made)
+
+    def said(line):
+        return build_book.in_its_chapter(line.format(tmp_path), tmp_path).replace(
+            str(tmp_path), "{}"
+        )
+
+    assert (
+        said("{}/notebooks/01_x.ipynb:30004: WARNING: b")
+        == "{}/book/chapters/01_x.md:9: WARNING: b"
+    )
+    assert (
+        said("{}/notebooks/01_x.ipynb:10002: WARNING: b")
+        == "{}/book/chapters/01_x.md:1: WARNING: b"
+    )
+    for line in ("{}/notebooks/02_y.ipynb:10002: W", "{}/notebooks/01_x.ipynb: W", "{}/a.md:3: W"):
+        assert said(line) == line
 
 
 @pytest.mark.parametrize(
