@@ -85,7 +85,11 @@ def build_anew(root: Path) -> int:
             env=os.environ | settings,
         )
     if done.returncode != 0 or not (aside / "_build" / "html" / "index.html").exists():
+        shutil.rmtree(aside, ignore_errors=True)
         text = log.read_text(encoding="utf-8", errors="replace")
+        if "No space left on device" in text:
+            print(f"minattn: the disk is full: the book was not built. See {log}", file=sys.stderr)
+            return 1
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
         said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:", line)]
         said = unreadable(root) or [in_its_chapter(line, root) for line in said] or lines[-20:]

@@ -111,6 +111,23 @@ def test_what_cannot_be_read_is_said_by_name_and_line(tmp_path, monkeypatch, cap
     assert log.startswith("minattn: the book was not built")
 
 
+def test_a_full_disk_is_said_once_and_nothing_half_made_is_left_on_it(
+    tmp_path, monkeypatch, capsys
+):
+    def jupyter_book(command, stdout, **others):
+        half = Path(command[command.index("--path-output") + 1])
+        half.mkdir()
+        (half / "large").touch()
+        stdout.write("WARNING: a file was not copied: OSError(28, 'No space left on device')\n" * 9)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", jupyter_book)
+    assert build_book.build(tmp_path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("minattn: the disk is full: the book was not built")
+    assert not (tmp_path / "_build/next").exists()
+
+
 def test_a_place_in_a_notebook_is_said_as_that_in_its_chapter(tmp_path):
     chapter = tmp_path / "book/chapters/01_x.md"
     chapter.parent.mkdir(parents=True)
