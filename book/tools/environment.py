@@ -65,6 +65,8 @@ UNREACHED = re.compile(
     r"name resolution|Network is unreachable|ProxyError|ReadTimeout|ConnectTimeout|CERTIFICATE_VERIFY_FAILED"
 )
 
+STAMP = {"encoding": "utf-8", "errors": "surrogateescape"}
+
 
 class Failed(Exception):
     pass
@@ -72,7 +74,9 @@ class Failed(Exception):
 
 def wanted_stamp(root):
     """What a finished environment says of itself, line by line."""
-    lines = ["python %d.%d" % sys.version_info[:2], "at " + root]
+    # The name of a folder is bytes, of any encoding, and the same whatever this call takes text for.
+    place = os.fsencode(root).decode("utf-8", "surrogateescape")
+    lines = ["python %d.%d" % sys.version_info[:2], "at " + place]
     for name in ("requirements.txt", "pyproject.toml"):
         with open(os.path.join(root, name), "rb") as file:
             text = file.read().replace(b"\r\n", b"\n")
@@ -83,7 +87,7 @@ def wanted_stamp(root):
 def found_stamp(venv):
     """The stamp of an environment that still has its Python, or an empty text."""
     try:
-        with open(os.path.join(venv, "minattn-stamp")) as file:
+        with open(os.path.join(venv, "minattn-stamp"), **STAMP) as file:
             stamp = file.read()
     except (OSError, UnicodeDecodeError):
         return ""
@@ -236,7 +240,7 @@ def make_now(root, venv):
         # The build backend is among the pins: nothing more is fetched.
         here = ["--no-deps", "--no-build-isolation", "--editable", "."]
         run(install + here, log, root, "pip install --editable .", settings)
-    with open(stamp_file, "w") as file:
+    with open(stamp_file, "w", **STAMP) as file:
         file.write(wanted)
 
 
