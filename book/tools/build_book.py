@@ -116,7 +116,7 @@ def unreadable(root: Path) -> list[str]:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             said.append(f"{path}:{line}: ERROR: {error.problem}")
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    for path in sorted((root / "notebooks").glob("[!.]*.ipynb")):
         try:
             json.loads(path.read_text("utf-8"))
         except ValueError as error:

@@ -195,7 +195,7 @@ def chapters(root: Path) -> list[Path]:
 def orphans(root: Path) -> list[Path]:
     """Notebooks that no chapter describes."""
     names = {chapter.stem for chapter in chapters(root)}
-    return [n for n in sorted((root / "notebooks").glob("*.ipynb")) if n.stem not in names]
+    return [n for n in sorted((root / "notebooks").glob("[!.]*.ipynb")) if n.stem not in names]
 
 
 def make(chapter: Path, root: Path) -> str:

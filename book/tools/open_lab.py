@@ -56,7 +56,7 @@ def main(options: list[str], root: Path = ROOT) -> int:
             return 2
     if code := lab.main(root):
         return code
-    first = min((root / "notebooks").glob("*.ipynb")).name
+    first = min((root / "notebooks").glob("[!.]*.ipynb")).name
     try:
         return subprocess.run([*command(root, first), *options], cwd=root, check=False).returncode
     except KeyboardInterrupt:  # Lab was asked to stop, and says so itself

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from book._ext.minattn_site.messages import messages
 from book.tools import (
+    build_book,
     claims_page,
     freshness,
     models_page,
     notebooks,
+    open_lab,
 )
 from tests.book.test_lab import cell, notebook
 
@@ -181,6 +185,30 @@ def test_check_executes_nothing_and_finds_leftovers(book, capsys):
     shutil.copy(book / "notebooks/01_x.ipynb", book / "notebooks/07_gone.ipynb")
     assert notebooks.main(["--check"], book) == 1
     assert "07_gone" in capsys.readouterr().out
+
+
+def test_what_a_mac_lays_beside_files_on_other_disks_is_neither_chapter_nor_card(
+    book, capsys, monkeypatch
+):
+    """Such files keep a name, after a dot and a line, and are no text."""
+    written(book)
+    for name in ("notebooks/01_x.ipynb", "book/models/m.json", "minattn/m.py"):
+        (book / name).parent.mkdir(exist_ok=True)
+        (book / name).with_name(f"._{Path(name).name}").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert notebooks.main(["--check"], book) == 0
+    assert freshness.main(book) == 0
+    assert build_book.unreadable(book) == []
+    assert list(messages(book)) == []
+    started = []
+
+    def run(words, **others):
+        started.extend(words)
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(open_lab.subprocess, "run", run)
+    assert open_lab.main([], book) == 0
+    assert "--LabApp.default_url=/lab/tree/my/01_x.ipynb" in started
+    assert [path.name for path in (book / "my").glob("*.ipynb")] == ["01_x.ipynb"]
 
 
 def test_an_unknown_chapter_is_refused(book, capsys):
