@@ -36,6 +36,7 @@ import configparser
 import contextlib
 import errno
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -52,6 +53,8 @@ from book.tools.alone import alone
 from book.tools.clean import remove
 
 NEEDED_GB = 2.5
+# Parts of Python that are left out where it was built without the libraries for them.
+PARTS = "_ctypes _lzma _sqlite3 _ssl zlib".split()
 # The settings of pip that are kept.
 KEPT = (
     "index-url extra-index-url find-links trusted-host proxy cert client-cert cache-dir no-cache-dir timeout "
@@ -201,6 +204,13 @@ def is_made(root, venv):
 
 
 def make_now(root, venv):
+    lacking = [name.strip("_") for name in PARTS if not importlib.util.find_spec(name)]
+    if lacking:
+        raise Failed(
+            "%s must have %s, and was built without: build it anew where their libraries are (Debian: apt-get "
+            "install libffi-dev liblzma-dev libsqlite3-dev libssl-dev zlib1g-dev), or name another: "
+            "make PYTHON=python3.12 ..." % (maker(), ", ".join(lacking))
+        )
     stamp_file = os.path.join(venv, "minattn-stamp")
     wanted, found = wanted_stamp(root), found_stamp(venv)
     # Completing is safe only where a finished environment of this Python stands in this place.

@@ -146,6 +146,18 @@ def test_a_python_without_venv_is_told_how_to_have_it(project, fake_python, caps
     assert "apt-get install python3-venv" in error_line(capsys, run_main, project)
 
 
+def test_a_python_built_without_a_part_is_told_which(project, monkeypatch, capsys):
+    find = environment.importlib.util.find_spec
+    monkeypatch.setattr(
+        environment.importlib.util,
+        "find_spec",
+        lambda name: None if name == "_lzma" else find(name),
+    )
+    line = error_line(capsys, run_main, project)
+    assert "must have lzma, and was built without" in line
+    assert not (project / ".venv").exists()
+
+
 def test_too_little_disk_is_said_before_anything_is_made(project, monkeypatch, capsys):
     usage = shutil.disk_usage(project)._replace(free=10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
