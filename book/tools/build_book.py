@@ -65,6 +65,14 @@ def is_built(root: Path) -> bool:
     return True
 
 
+def no_book(site: Path) -> bool:
+    """Say so where there is no book yet; make builds one first, but the tools may be called without it."""
+    if (site / "index.html").exists():
+        return False
+    print("minattn: there is no book yet; run python -m book.tools.build_book", file=sys.stderr)
+    return True
+
+
 def build_anew(root: Path) -> int:
     """Build the book aside, and put it in the place of the old one once it is whole."""
     out, start = root / "_build", time.monotonic()

@@ -28,6 +28,7 @@ from pypdf import PdfReader
 
 from book.tools.alone import alone
 from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
+from book.tools.build_book import no_book
 from book.tools.contents import contents
 from book.tools.writing import aside
 
@@ -267,6 +268,8 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
         return 2
     if not CHROMIUM:
         print(f"minattn: {MISSING}; the PDF is printed with it", file=sys.stderr)
+        return 1
+    if no_book(root / "_build" / "html"):
         return 1
     with alone("book", root):
         return print_into(root / "_build", root, solutions=with_solutions == "1")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from book.tools.asking import Parser, whole
+from book.tools.build_book import no_book
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 
@@ -61,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(description="Show the built book at a local address.")
     parser.add_argument("port", nargs="?", type=whole("the port", 0, 65_535), default=8000)
     asked = parser.parse_args(arguments).port
+    if no_book(SITE):
+        return 1
     with server(SITE, asked) as running:
         port = running.server_address[1]
         taken = f"port {asked} was taken; " if asked not in (0, port) else ""

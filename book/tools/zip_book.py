@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 from book.tools.alone import alone
+from book.tools.build_book import no_book
 from book.tools.writing import aside
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,8 @@ def too_large(packed: float, unpacked: float) -> list[str]:
 
 def main(root: Path = ROOT) -> int:
     site, archive = root / "_build" / "html", root / "_build" / "minattn-book.zip"
+    if no_book(site):
+        return 1
     with alone("book", root):
         count = pack(site, archive)
     packed = archive.stat().st_size

@@ -17,7 +17,9 @@ import pytest
 from book.tools import (
     build_book,
     notebooks,
+    pdf,
     serve,
+    zip_book,
 )
 from book.tools.browsing import served
 
@@ -186,6 +188,22 @@ def test_an_interrupted_build_says_what_there_is_in_one_line(before, left, tmp_p
     assert building.returncode in (130, -signal.SIGINT)  # a shell calls the second 130 as well
 
 
+def test_where_there_is_no_book_yet_it_is_neither_served_nor_packed_nor_printed(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(serve, "SITE", tmp_path)
+    monkeypatch.setattr(pdf, "CHROMIUM", "chromium")
+    tools = (
+        lambda: zip_book.main(tmp_path),
+        lambda: pdf.main([], tmp_path),
+        lambda: serve.main([]),
+    )
+    for tool in tools:
+        assert tool() == 1
+        assert capsys.readouterr().err.startswith("minattn: there is no book yet; run ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_any_tool_that_is_interrupted_says_so_in_one_line_and_a_fault_is_told_whole():
     def run(raised):
         code = f"import book.tools; raise {raised}"
@@ -273,6 +291,7 @@ def test_who_asks_for_a_port_that_is_taken_is_told(tmp_path, monkeypatch, capsys
     def interrupted(server):
         raise KeyboardInterrupt
 
+    (tmp_path / "index.html").touch()
     monkeypatch.setattr(serve, "SITE", tmp_path)
     monkeypatch.setattr(serve.ThreadingHTTPServer, "serve_forever", interrupted)
     with serve.server(tmp_path, 0) as first:
