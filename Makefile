@@ -9,6 +9,15 @@ endif
 # What a person has set for other Pythons must not get into this one.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONSTARTUP PYTHONOPTIMIZE \
 	PYTHONWARNINGS PYTHONINSPECT PYTHONDEBUG PYTHONVERBOSE PYTHONCASEOK PYTHONEXECUTABLE __PYVENV_LAUNCHER__
+# Nor what is set for other tests and other notebooks: a proof is of all tests, and a figure is shown by its notebook.
+unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD JAXTYPING_DISABLE MYPYPATH MPLBACKEND JUPYTER_PATH
+export JUPYTER_PREFER_ENV_PATH := 1
+# Their own IPython and their own style of figures are theirs in Lab; elsewhere everybody has the same.
+ifneq ($(MAKECMDGOALS),lab)
+unexport MATPLOTLIBRC
+export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
+export IPYTHONDIR := $(CURDIR)/_build/ipython
+endif
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest
 TOOL := $(RUN) -m book.tools

@@ -56,7 +56,7 @@ def alone(what: str, root: Path) -> Iterator[None]:
 
 def locked(path: Path) -> IO[str] | None:
     """The lock, which holds as long as the file is open; None if another process has it."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.resolve().mkdir(exist_ok=True)  # it may be a link to what is gone
     file = path.open("a+", encoding="utf-8")
     try:
         take(file)

@@ -9,6 +9,7 @@ second try after a failed one would pass. The last good one stays until the next
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import yaml
 
 from book.tools.alone import alone
 
@@ -62,6 +65,14 @@ def is_built(root: Path) -> bool:
     return True
 
 
+def no_book(site: Path) -> bool:
+    """Say so where there is no book yet; make builds one first, but the tools may be called without it."""
+    if (site / "index.html").exists():
+        return False
+    print("minattn: there is no book yet; run python -m book.tools.build_book", file=sys.stderr)
+    return True
+
+
 def build_anew(root: Path) -> int:
     """Build the book aside, and put it in the place of the old one once it is whole."""
     out, start = root / "_build", time.monotonic()
@@ -82,10 +93,15 @@ def build_anew(root: Path) -> int:
             env=os.environ | settings,
         )
     if done.returncode != 0 or not (aside / "_build" / "html" / "index.html").exists():
+        shutil.rmtree(aside, ignore_errors=True)
         text = log.read_text(encoding="utf-8", errors="replace")
+        if "No space left on device" in text:
+            print(f"minattn: the disk is full: the book was not built. See {log}", file=sys.stderr)
+            return 1
         lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
         said = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:", line)]
-        print("\n".join(dict.fromkeys(said or lines[-20:])), file=sys.stderr)
+        said = unreadable(root) or [in_its_chapter(line, root) for line in said] or lines[-20:]
+        print("\n".join(dict.fromkeys(said)), file=sys.stderr)
         print(f"minattn: the book was not built; all that was said is in {log}", file=sys.stderr)
         return 1
     (out / "built-from").unlink(missing_ok=True)
@@ -97,6 +113,41 @@ def build_anew(root: Path) -> int:
     index = html / "index.html"
     print(f"The book is at {index.as_uri()} (built in {time.monotonic() - start:.0f} s)")
     return 0
+
+
+def unreadable(root: Path) -> list[str]:
+    """What can be read neither as YAML nor as a notebook, of which Sphinx does not say the name."""
+    said = []
+    for path in filter(Path.exists, (root / "_config.yml", root / "_toc.yml")):
+        try:
+            yaml.safe_load(path.read_text("utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            said.append(f"{path}:{line}: ERROR: {error.problem}")
+    for path in sorted((root / "notebooks").glob("[!.]*.ipynb")):
+        try:
+            json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            said.append(f"{path}: ERROR: this is no notebook any more: {error}; run make notebooks")
+    return said
+
+
+def in_its_chapter(line: str, root: Path) -> str:
+    """Put the place in a chapter, which is what its author writes, for that in its notebook."""
+    found = re.match(r"(?P<root>.*)notebooks/(?P<stem>\w+)\.ipynb:(?P<place>\d{5,}):", line)
+    chapter = root / "book" / "chapters" / f"{found['stem'] if found else ''}.md"
+    if found is None or not chapter.exists():
+        return line
+    # Not sooner: these are slow to import.
+    import nbformat
+
+    from book.tools.notebooks import line_of
+
+    # myst_nb counts cells from 1, and the lines in them from 2.
+    cell, row = divmod(int(found["place"]), 10_000)
+    cells = nbformat.read(root / "notebooks" / f"{found['stem']}.ipynb", 4).cells
+    number = line_of(cell - 1, cells, chapter) + row - 2
+    return f"{found['root']}book/chapters/{chapter.name}:{number}:{line[found.end() :]}"
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ import configparser
 import contextlib
 import errno
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -49,8 +50,11 @@ if ROOT not in sys.path:
 from pathlib import Path
 
 from book.tools.alone import alone
+from book.tools.clean import remove
 
 NEEDED_GB = 2.5
+# Parts of Python that are left out where it was built without the libraries for them.
+PARTS = "_ctypes _lzma _sqlite3 _ssl zlib".split()
 # The settings of pip that are kept.
 KEPT = (
     "index-url extra-index-url find-links trusted-host proxy cert client-cert cache-dir no-cache-dir timeout "
@@ -64,6 +68,8 @@ UNREACHED = re.compile(
     r"name resolution|Network is unreachable|ProxyError|ReadTimeout|ConnectTimeout|CERTIFICATE_VERIFY_FAILED"
 )
 
+STAMP = {"encoding": "utf-8", "errors": "surrogateescape"}
+
 
 class Failed(Exception):
     pass
@@ -71,7 +77,9 @@ class Failed(Exception):
 
 def wanted_stamp(root):
     """What a finished environment says of itself, line by line."""
-    lines = ["python %d.%d" % sys.version_info[:2], "at " + root]
+    # The name of a folder is bytes, of any encoding, and the same whatever this call takes text for.
+    place = os.fsencode(root).decode("utf-8", "surrogateescape")
+    lines = ["python %d.%d" % sys.version_info[:2], "at " + place]
     for name in ("requirements.txt", "pyproject.toml"):
         with open(os.path.join(root, name), "rb") as file:
             text = file.read().replace(b"\r\n", b"\n")
@@ -82,7 +90,7 @@ def wanted_stamp(root):
 def found_stamp(venv):
     """The stamp of an environment that still has its Python, or an empty text."""
     try:
-        with open(os.path.join(venv, "minattn-stamp")) as file:
+        with open(os.path.join(venv, "minattn-stamp"), **STAMP) as file:
             stamp = file.read()
     except (OSError, UnicodeDecodeError):
         return ""
@@ -196,6 +204,13 @@ def is_made(root, venv):
 
 
 def make_now(root, venv):
+    lacking = [name.strip("_") for name in PARTS if not importlib.util.find_spec(name)]
+    if lacking:
+        raise Failed(
+            "%s must have %s, and was built without: build it anew where their libraries are (Debian: apt-get "
+            "install libffi-dev liblzma-dev libsqlite3-dev libssl-dev zlib1g-dev), or name another: "
+            "make PYTHON=python3.12 ..." % (maker(), ", ".join(lacking))
+        )
     stamp_file = os.path.join(venv, "minattn-stamp")
     wanted, found = wanted_stamp(root), found_stamp(venv)
     # Completing is safe only where a finished environment of this Python stands in this place.
@@ -205,13 +220,21 @@ def make_now(root, venv):
         print("The requirements changed: bringing .venv up to date.", flush=True)
         os.remove(stamp_file)
     else:
+        place = root
         if os.path.exists(venv):
             print("Clearing away an unfinished or foreign .venv.", flush=True)
+        if os.path.islink(
+            venv
+        ):  # to a larger disk, say: the link stays, and may lead to what is gone
+            place = os.path.realpath(venv)
+            remove(Path(venv))
+            os.makedirs(place, exist_ok=True)
+        elif os.path.exists(venv):
             shutil.rmtree(venv)
-        free = shutil.disk_usage(root).free / 1e9
+        free = shutil.disk_usage(place).free / 1e9
         if free < NEEDED_GB:
             raise Failed(
-                "%.1f GB free in %s; the environment needs %.1f GB." % (free, root, NEEDED_GB)
+                "%.1f GB free in %s; the environment needs %.1f GB." % (free, place, NEEDED_GB)
             )
         print("Making .venv: a minute or more, depending on the network.", flush=True)
 
@@ -227,7 +250,7 @@ def make_now(root, venv):
         # The build backend is among the pins: nothing more is fetched.
         here = ["--no-deps", "--no-build-isolation", "--editable", "."]
         run(install + here, log, root, "pip install --editable .", settings)
-    with open(stamp_file, "w") as file:
+    with open(stamp_file, "w", **STAMP) as file:
         file.write(wanted)
 
 

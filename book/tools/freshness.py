@@ -149,7 +149,7 @@ class Made:
 
 def everything(root: Path = ROOT) -> Iterator[Made]:
     """All that carries a stamp."""
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    for path in sorted((root / "notebooks").glob("[!.]*.ipynb")):
         try:
             found = json.loads(path.read_text("utf-8"))["metadata"].get("minattn", {})
         except (ValueError, KeyError):  # half of a merge, say
@@ -157,7 +157,7 @@ def everything(root: Path = ROOT) -> Iterator[Made]:
         yield Made(f"notebooks/{path.name}", found, "make notebooks")
     static = root / "book" / "_static"
     folders = (static / "live" / "weights", static, root / "book" / "models")
-    for path in [path for folder in folders for path in sorted(folder.glob("*.json"))]:
+    for path in [path for folder in folders for path in sorted(folder.glob("[!.]*.json"))]:
         card = json.loads(path.read_text("utf-8"))
         found = card.get("stamp", {})
         uses = {name: known for name, known in found.get("uses", {}).items() if name not in SHOWS}

@@ -144,7 +144,7 @@ def lay_out_all(root: Path) -> int:
         origin = json.loads((mine / ".origin.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         origin = {}
-    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    chapters = sorted((root / "notebooks").glob("[!.]*.ipynb"))
     if not chapters:
         print("minattn: no chapters in notebooks/; run make notebooks", file=sys.stderr)
         return 1

@@ -30,6 +30,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import yaml
+from jupytext.myst import MystMetadataParsingError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
@@ -58,13 +60,16 @@ class ChapterError(Exception):
 
 
 def read_text(path: Path) -> str:
-    """Text with plain newlines."""
-    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Text with plain newlines, and without the mark that some editors put before it."""
+    return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
 
 
 def from_source(chapter: Path) -> nbformat.NotebookNode:
     """The notebook a chapter describes, not executed."""
-    notebook = jupytext.reads(read_text(chapter), fmt="md:myst")
+    try:
+        notebook = jupytext.reads(read_text(chapter), fmt="md:myst")
+    except (UnicodeDecodeError, yaml.YAMLError, MystMetadataParsingError) as error:
+        raise ChapterError(f"{chapter.stem}: its chapter cannot be read\n\n{error}") from error
     ours = notebook.metadata.get("minattn", {})
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}, "minattn": ours}
@@ -82,11 +87,6 @@ def from_source(chapter: Path) -> nbformat.NotebookNode:
 def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
     notebook = from_source(chapter)
     with tempfile.TemporaryDirectory() as profile:
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
-            "IPYTHONDIR": profile,  # a person's own IPython settings must not reach the book
-        }
         client = NotebookClient(
             notebook,
             timeout=CELL_TIMEOUT,
@@ -95,8 +95,14 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
             coalesce_streams=True,  # on a busy machine what is printed comes in pieces
             extra_arguments=["--log-level=ERROR"],
         )
+        # Who has made a kernel of that name with another Python would get that one.
+        client.create_kernel_manager()
+        client.km.kernel_spec_manager.kernel_dirs = [
+            os.path.join(sys.prefix, "share/jupyter/kernels")
+        ]
         try:
-            with client.setup_kernel(cwd=str(root / "notebooks"), env=environment):
+            settings = kernel_settings(profile, root)
+            with client.setup_kernel(cwd=str(root / "notebooks"), env=settings):
                 ask(client, WATCH)
                 for index, cell in enumerate(notebook.cells):
                     run_cell(client, cell, index, chapter)
@@ -107,6 +113,18 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
     notebook.metadata.minattn |= freshness.stamp(read, root, root / "notebooks")
     lighten_pictures(notebook)
     return notebook
+
+
+def kernel_settings(profile: str, root: Path) -> dict[str, str]:
+    """Settings of a kernel: what a person has set for figures and notebooks of their own does not reach the book."""
+    theirs = ("MPL", "MATPLOTLIB", "MKL_")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": profile,
+        "MPLCONFIGDIR": str(root / "_build" / "matplotlib"),
+    }
 
 
 def lighten_pictures(notebook: nbformat.NotebookNode) -> None:
@@ -139,7 +157,19 @@ def run_cell(client, cell, index: int, chapter: Path) -> None:
         reason = f"took longer than {CELL_TIMEOUT} seconds"
     else:
         return
-    raise ChapterError(f"{chapter.stem}: this cell failed\n\n{indent(cell.source)}\n\n{reason}")
+    place = f"book/chapters/{chapter.name}, line {line_of(index, client.nb.cells, chapter)}"
+    raise ChapterError(
+        f"{chapter.stem}: this cell failed ({place})\n\n{indent(cell.source)}\n\n{reason}"
+    )
+
+
+def line_of(index: int, cells: list[nbformat.NotebookNode], chapter: Path) -> int:
+    """The line of a chapter where a cell begins."""
+    text, end = read_text(chapter), 0
+    for cell in cells[: index + 1]:  # in their order, for two may say the same
+        start = max(text.find(cell.source, end), end)
+        end = start + len(cell.source)
+    return text.count("\n", 0, start) + 1
 
 
 def indent(text: str) -> str:
@@ -165,7 +195,7 @@ def chapters(root: Path) -> list[Path]:
 def orphans(root: Path) -> list[Path]:
     """Notebooks that no chapter describes."""
     names = {chapter.stem for chapter in chapters(root)}
-    return [n for n in sorted((root / "notebooks").glob("*.ipynb")) if n.stem not in names]
+    return [n for n in sorted((root / "notebooks").glob("[!.]*.ipynb")) if n.stem not in names]
 
 
 def make(chapter: Path, root: Path) -> str:

@@ -37,6 +37,7 @@ def command(root: Path, first: str) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab", "--log-level=WARN"),
         "--allow-root",  # in a container there is nobody else; for others it changes nothing
+        f"--ServerApp.root_dir={root}",  # people have set another one for their other work
         "--FileContentsManager.preferred_dir=my",
         f"--LabApp.default_url={place}",
         f"--LabApp.workspaces_dir={workspaces}",
@@ -55,7 +56,7 @@ def main(options: list[str], root: Path = ROOT) -> int:
             return 2
     if code := lab.main(root):
         return code
-    first = min((root / "notebooks").glob("*.ipynb")).name
+    first = min((root / "notebooks").glob("[!.]*.ipynb")).name
     try:
         return subprocess.run([*command(root, first), *options], cwd=root, check=False).returncode
     except KeyboardInterrupt:  # Lab was asked to stop, and says so itself

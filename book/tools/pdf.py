@@ -28,7 +28,9 @@ from pypdf import PdfReader
 
 from book.tools.alone import alone
 from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, OPEN_ALL, ROOT, chromium
+from book.tools.build_book import no_book
 from book.tools.contents import contents
+from book.tools.writing import aside
 
 # Attributes that name other parts of the page by their ids.
 NAMING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "headers")
@@ -267,6 +269,8 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     if not CHROMIUM:
         print(f"minattn: {MISSING}; the PDF is printed with it", file=sys.stderr)
         return 1
+    if no_book(root / "_build" / "html"):
+        return 1
     with alone("book", root):
         return print_into(root / "_build", root, solutions=with_solutions == "1")
 
@@ -284,7 +288,8 @@ def print_into(out: Path, root: Path, solutions: bool) -> int:
         lay_out(page, source)
         pdf = print_book(page)
     target = out / ("minattn.pdf" if solutions else "minattn-without-solutions.pdf")
-    target.write_bytes(pdf)
+    with aside(target) as half:
+        half.write_bytes(pdf)
     count = len(PdfReader(io.BytesIO(pdf)).pages)
     print(f"The PDF is at {target.as_uri()} ({count} pages)")
     return 0

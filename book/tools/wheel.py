@@ -6,18 +6,46 @@ under minattn/book/, where `minattn.claims` finds them without the project.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from contextlib import chdir
+import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from flit_core import buildapi
-from flit_core.buildapi import build_editable, build_sdist
+from flit_core.buildapi import build_sdist
 
 __all__ = ["build_editable", "build_sdist", "build_wheel"]
 
 PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "minattn")
 STORED = ("book/experiments/results/*.json", "book/models/*.safetensors")
+
+
+@contextmanager
+def one_date() -> Iterator[None]:
+    """Date all files in a wheel as pyproject.toml, unless told otherwise.
+
+    A wheel knows no date before 1980, which is what files have that were unpacked without dates.
+    """
+    told = os.environ.get("SOURCE_DATE_EPOCH")
+    date = int(min(Path("pyproject.toml").stat().st_mtime, time.time()))
+    os.environ["SOURCE_DATE_EPOCH"] = told or str(date)
+    try:
+        yield
+    finally:
+        del os.environ["SOURCE_DATE_EPOCH"]
+        if told is not None:
+            os.environ["SOURCE_DATE_EPOCH"] = told
+
+
+def build_editable(
+    wheel_directory: str, config_settings: object = None, metadata_directory: object = None
+) -> str:
+    """Build what leads from an environment to the project; return its name."""
+    with one_date():
+        return buildapi.build_editable(wheel_directory)
 
 
 def build_wheel(
@@ -33,5 +61,5 @@ def build_wheel(
             place = Path(aside, "minattn", file.relative_to(project))
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, place)
-        with chdir(aside):
+        with chdir(aside), one_date():
             return buildapi.build_wheel(str(target))

@@ -15,6 +15,8 @@ import zipfile
 from pathlib import Path
 
 from book.tools.alone import alone
+from book.tools.build_book import no_book
+from book.tools.writing import aside
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "minattn-book"
@@ -31,7 +33,7 @@ def pack(site: Path, archive: Path) -> int:
         if path.is_file() and path.name not in LEFT_OUT | FOR_SERVERS
     )
     built = time.gmtime((site / "index.html").stat().st_mtime)[:6]  # the build writes it last
-    with zipfile.ZipFile(archive, "w") as packed:
+    with aside(archive) as half, zipfile.ZipFile(half, "w") as packed:
         for name, path in files:
             entry = zipfile.ZipInfo(f"{FOLDER}/{name}", built)
             entry.create_system = 3  # Unix, on every system
@@ -55,6 +57,8 @@ def too_large(packed: float, unpacked: float) -> list[str]:
 
 def main(root: Path = ROOT) -> int:
     site, archive = root / "_build" / "html", root / "_build" / "minattn-book.zip"
+    if no_book(site):
+        return 1
     with alone("book", root):
         count = pack(site, archive)
     packed = archive.stat().st_size

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from book.tools import alone
+from book.tools import alone, clean
 
 ROOT = Path(__file__).parents[2]
 GATE = "while [ ! -e {}/go ]; do sleep 0.1; done\n"
@@ -124,6 +124,30 @@ def test_clean_waits_for_what_is_at_work(tmp_path):
     assert not (tmp_path / "notebooks/__pycache__").exists()
     assert (tmp_path / "my/__pycache__").exists()
     first.wait()
+
+
+def test_clean_empties_what_a_link_leads_to_and_says_what_it_could_not_remove(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "scratch/html").mkdir(parents=True)
+    (tmp_path / "scratch/index.html").symlink_to("html/index.html")
+    (tmp_path / "_build").symlink_to("scratch")
+    (tmp_path / "dist").symlink_to("gone")
+    assert clean.main(tmp_path) == 0
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert (tmp_path / "_build").is_symlink() and (tmp_path / "dist").is_symlink()
+
+    (tmp_path / ".mypy_cache").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+    assert clean.main(tmp_path) == 1
+    said = capsys.readouterr().err
+    assert said == "minattn: not all of it could be removed: .mypy_cache\n"
+
+
+def test_a_lock_is_had_where_what_a_link_leads_to_is_gone(tmp_path):
+    (tmp_path / "_build").symlink_to("scratch")
+    with alone.alone("thing", tmp_path):
+        assert (tmp_path / "scratch/thing.lock").exists()
 
 
 def test_two_builds_at_once_are_one_and_the_old_book_is_there_all_the_while(tmp_path):

@@ -146,6 +146,18 @@ def test_a_python_without_venv_is_told_how_to_have_it(project, fake_python, caps
     assert "apt-get install python3-venv" in error_line(capsys, run_main, project)
 
 
+def test_a_python_built_without_a_part_is_told_which(project, monkeypatch, capsys):
+    find = environment.importlib.util.find_spec
+    monkeypatch.setattr(
+        environment.importlib.util,
+        "find_spec",
+        lambda name: None if name == "_lzma" else find(name),
+    )
+    line = error_line(capsys, run_main, project)
+    assert "must have lzma, and was built without" in line
+    assert not (project / ".venv").exists()
+
+
 def test_too_little_disk_is_said_before_anything_is_made(project, monkeypatch, capsys):
     usage = shutil.disk_usage(project)._replace(free=10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
@@ -186,6 +198,46 @@ def test_a_moved_project_does_not_keep_the_old_place_s_environment(project, fake
         (project / name).rename(elsewhere / name)
     environment.make(str(elsewhere))
     assert calls(project)[0].startswith("-m venv")
+
+
+@pytest.mark.parametrize("name", ["größe".encode(), b"gr\xf6\xdfe"])  # the second is not UTF-8
+def test_a_folder_of_any_name_keeps_its_environment_in_every_locale(name, project):
+    root = project / os.fsdecode(name)
+    try:
+        root.mkdir()
+    except OSError:
+        pytest.skip("no folder is called so on this system")
+    for file in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(project / file, root)
+    code = (
+        "import os; from book.tools import environment\n"
+        "def run(command, *_):\n"
+        "    print('called'); os.makedirs('.venv/bin', exist_ok=True); open('.venv/bin/python', 'w')\n"
+        "environment.run, environment.settings_for_pip = run, lambda python: {}\n"
+        "environment.make(os.getcwd())"
+    )
+    found = []
+    for utf8 in "101":
+        theirs = {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+        settings = {**os.environ, **theirs, "PYTHONUTF8": utf8}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=root, env=settings, capture_output=True, text=True)
+        found.append((done.returncode, done.stdout.count("called")))
+    assert found == [(0, 3), (0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_an_environment_that_is_a_link_to_another_disk_is_made_there(filled, project, fake_python):
+    """In a small home, say; and what is on a scratch disk may be gone one day."""
+    (project / ".venv").symlink_to("scratch/venv")
+    if filled:
+        (project / "scratch/venv/lib").mkdir(parents=True)
+        (project / "scratch/venv/lib64").symlink_to("lib")
+    environment.make(str(project))
+    assert calls(project)[0].startswith("-m venv")
+    assert (project / ".venv").is_symlink()
+    made = {path.name for path in (project / "scratch/venv").iterdir()}
+    assert made == {"bin", "minattn-stamp"}
 
 
 def test_an_interrupt_is_one_line(monkeypatch, capsys):

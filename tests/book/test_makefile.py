@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/sh
 if [ "$1" = -c ]; then exit; fi
 {{ printf '{name}'; for word in "$@"; do printf ' [%s]' "$word"; done; echo; }} >> {log}
-env | grep -E '^(PYTHON|PIP_)' >> {log}.settings
+env | grep -E '^({names})' >> {log}.settings
 """
+NAMES = "PYTHON|PIP_|PYTEST|JAXTYPING|MYPY|MPL|MATPLOTLIB|JUPYTER|IPYTHON"
 
 
 class Project:
@@ -33,7 +34,7 @@ class Project:
     def python(self, name):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(PYTHON.format(name=name, log=self.root / "log"))
+        path.write_text(PYTHON.format(name=name, log=self.root / "log", names=NAMES))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def make(self, *words, **settings):
@@ -220,3 +221,26 @@ def test_settings_for_other_pythons_do_not_reach_ours(project):
     found = {line.partition("=")[0] for line in project.settings()}
     assert not found & set(settings)
     assert "PYTHONIOENCODING" in found
+
+
+@pytest.mark.parametrize("target", ["unit", "nbval", "notebooks", "test", "lab"])
+def test_what_is_set_for_other_tests_and_notebooks_does_not_reach_ours(target, project):
+    """It would choose among the tests, show no figure in any notebook, or open another Python's kernel."""
+    harmful = (
+        "PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD JAXTYPING_DISABLE MYPYPATH "
+        "MPLBACKEND JUPYTER_PATH JUPYTER_PREFER_ENV_PATH"
+    ).split()
+    style = dict.fromkeys("MATPLOTLIBRC MPLCONFIGDIR IPYTHONDIR".split(), "theirs")
+    project.make(target, **dict.fromkeys(harmful, "0"), **style)
+    found = dict(line.split("=", 1) for line in project.settings())
+    assert found.pop("JUPYTER_PREFER_ENV_PATH") == "1"
+    assert not found.keys() & set(harmful)
+    kept = {name: found.get(name) for name in style}
+    build = project.root / "_build"
+    ours = {"MPLCONFIGDIR": f"{build}/matplotlib", "IPYTHONDIR": f"{build}/ipython"}
+    assert kept == (style if target == "lab" else {"MATPLOTLIBRC": None} | ours)
+
+
+def test_lab_shows_this_folder_whatever_folder_is_set_for_other_work(tmp_path):
+    """A person's own settings name one, and Lab then finds no my/ in it; what stands in the command weighs more."""
+    assert f"--ServerApp.root_dir={tmp_path}" in open_lab.command(tmp_path, "01_x.ipynb")

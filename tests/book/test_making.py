@@ -2,16 +2,20 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from book._ext.minattn_site.messages import messages
 from book.tools import (
+    build_book,
     claims_page,
     freshness,
     models_page,
     notebooks,
+    open_lab,
 )
 from tests.book.test_lab import cell, notebook
 
@@ -84,11 +88,73 @@ def test_a_failing_cell_is_shown_and_the_old_notebook_stays(book, capsys):
     chapter.write_text(CHAPTER.replace('figures["a"]', 'figures["b"]'))
     assert notebooks.main(["--all"], book) == 1
     said = capsys.readouterr().err
-    assert "01_x: this cell failed" in said
+    line = CHAPTER.splitlines().index("# Solution") + 1
+    assert f"01_x: this cell failed (book/chapters/01_x.md, line {line})" in said
     assert 'figures["b"]' in said
     assert "KeyError: 'b'" in said
     assert path.read_text() == "the last good one"
     assert sorted(p.name for p in path.parent.iterdir()) == ["01_x.ipynb"]
+
+
+def test_of_two_cells_that_say_the_same_each_has_its_own_line(book):
+    chapter = book / "book/chapters/01_x.md"
+    cells = notebooks.from_source(chapter).cells
+    lines = [notebooks.line_of(index, cells, chapter) for index in range(len(cells))]
+    said = CHAPTER.splitlines()
+    assert [said[line - 1] for line in lines] == [cell.source.splitlines()[0] for cell in cells]
+    assert lines == sorted(set(lines))
+
+
+def test_a_chapter_that_begins_with_a_mark_of_its_editor_keeps_its_front_matter(book):
+    chapter = book / "book/chapters/01_x.md"
+    chapter.write_text(CHAPTER, encoding="utf-8-sig")
+    assert notebooks.from_source(chapter).metadata.minattn.minutes == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        CHAPTER.encode().replace(b"A chapter", b"Gr\xf6\xdfe"),  # in Latin-1
+        CHAPTER.replace("minutes: 3", "minutes: [3").encode(),
+        CHAPTER.replace("[hide-cell]", "[hide-cell").encode(),
+    ],
+)
+def test_a_chapter_that_cannot_be_read_is_named_and_the_others_are_made(
+    words, book, monkeypatch, capsys
+):
+    (book / "book/chapters/01_x.md").write_bytes(words)
+    (book / "book/chapters/02_y.md").write_text(CHAPTER)
+    monkeypatch.setattr(notebooks, "execute", lambda chapter, root: notebooks.from_source(chapter))
+    assert notebooks.main([], book) == 1
+    said = capsys.readouterr()
+    assert "01_x: its chapter cannot be read\n\n" in said.err
+    assert "02_y: executed" in said.out
+
+
+def test_what_a_person_has_set_for_other_notebooks_does_not_reach_a_kernel(book, monkeypatch):
+    """Neither their backend, which shows no figure, nor their style, nor another Python's kernel."""
+
+    class Started(Exception):
+        pass
+
+    def setup_kernel(client, env, **others):
+        raise Started(client.km.kernel_spec.argv[0], env)
+
+    kernel = book / "theirs/kernels/python3/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["theirs"], "display_name": "P", "language": "python"}))
+    for (
+        name
+    ) in "JUPYTER_PATH MPLBACKEND MATPLOTLIBRC MPLCONFIGDIR IPYTHONDIR MKL_NUM_THREADS".split():
+        monkeypatch.setenv(name, str(book / "theirs"))
+    monkeypatch.setattr(notebooks.NotebookClient, "setup_kernel", setup_kernel)
+    with pytest.raises(Started) as started:
+        notebooks.execute(book / "book/chapters/01_x.md", book)
+    python, settings = started.value.args
+    assert python != "theirs"
+    assert not settings.keys() & {"MPLBACKEND", "MATPLOTLIBRC", "MKL_NUM_THREADS"}
+    assert settings["MPLCONFIGDIR"] == str(book / "_build/matplotlib")
+    assert settings["IPYTHONDIR"] != str(book / "theirs")
 
 
 def written(book):
@@ -119,6 +185,30 @@ def test_check_executes_nothing_and_finds_leftovers(book, capsys):
     shutil.copy(book / "notebooks/01_x.ipynb", book / "notebooks/07_gone.ipynb")
     assert notebooks.main(["--check"], book) == 1
     assert "07_gone" in capsys.readouterr().out
+
+
+def test_what_a_mac_lays_beside_files_on_other_disks_is_neither_chapter_nor_card(
+    book, capsys, monkeypatch
+):
+    """Such files keep a name, after a dot and a line, and are no text."""
+    written(book)
+    for name in ("notebooks/01_x.ipynb", "book/models/m.json", "minattn/m.py"):
+        (book / name).parent.mkdir(exist_ok=True)
+        (book / name).with_name(f"._{Path(name).name}").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert notebooks.main(["--check"], book) == 0
+    assert freshness.main(book) == 0
+    assert build_book.unreadable(book) == []
+    assert list(messages(book)) == []
+    started = []
+
+    def run(words, **others):
+        started.extend(words)
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(open_lab.subprocess, "run", run)
+    assert open_lab.main([], book) == 0
+    assert "--LabApp.default_url=/lab/tree/my/01_x.ipynb" in started
+    assert [path.name for path in (book / "my").glob("*.ipynb")] == ["01_x.ipynb"]
 
 
 def test_an_unknown_chapter_is_refused(book, capsys):

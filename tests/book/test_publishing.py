@@ -150,3 +150,18 @@ def test_the_archive_says_which_bar_it_misses(tmp_path, monkeypatch, capsys):
         "the archive may have 0 MB, got 1.0",
         "the book unpacked may have 0 MB, got 2.0",
     ]
+
+
+def test_where_the_disk_is_full_the_archive_of_before_stays(tmp_path, monkeypatch):
+    (tmp_path / "_build" / "html").mkdir(parents=True)
+    (tmp_path / "_build" / "html" / "index.html").touch()
+    (tmp_path / "_build" / "minattn-book.zip").write_text("of before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zip_book.zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space left"):
+        zip_book.main(tmp_path)
+    assert (tmp_path / "_build" / "minattn-book.zip").read_text() == "of before"
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -1,5 +1,7 @@
 """The table of contents is the import graph: see also test_parts.py."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +38,22 @@ def test_attention_stands_on_its_seam_alone():
         for name in ("alignment", "checks", "dot_product", "masks", "pointing", "seam")
     }
     assert "num2words" not in loaded
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="asks git")
+def test_a_checkout_has_the_same_bytes_where_git_writes_other_ends_of_lines(tmp_path):
+    # "#!/bin/sh\r" names no program.
+    texts = {name: (ROOT / name).read_bytes() for name in (".ci/run", "Makefile", ".gitattributes")}
+    for name, text in {**texts, "weights.safetensors": b"{}\r\n\x01"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    settings = "core.autocrlf=true commit.gpgsign=false user.name=a user.email=a@b.c"
+    git = ["git", *(word for setting in settings.split() for word in ("-c", setting))]
+    # A hook of git that runs the tests says where its own repository is.
+    others = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    for words in ("init -q", "add .", "commit -qm all", "rm -qr .", "checkout -q HEAD ."):
+        command = [*git, *words.split()]
+        subprocess.run(command, cwd=tmp_path, env=others, capture_output=True, check=True)
+    for name, text in texts.items():
+        assert (tmp_path / name).read_bytes() == text
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"{}\r\n\x01"

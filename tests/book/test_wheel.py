@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -58,6 +59,26 @@ def test_the_same_wheel_comes_out_of_the_archive_of_the_source(archive, tmp_path
     assert (project / "book/tools/wheel.py").is_file()
     with build(project, tmp_path) as again:
         assert set(again.namelist()) == set(archive.namelist())
+
+
+@pytest.mark.parametrize("date", [0, 7_300_000_000])
+def test_a_wheel_is_built_from_files_of_whatever_date(date, tmp_path, monkeypatch):
+    """Who unpacks an archive without dates has files of 1970; clocks go wrong in the other direction, too."""
+    project, out = tmp_path / "project", tmp_path / "out"
+    (project / "minattn").mkdir(parents=True)
+    out.mkdir()
+    files = ("pyproject.toml", "README.md", "LICENSE", "minattn/__init__.py")
+    licences = [str(path.relative_to(ROOT)) for path in ROOT.glob("minattn/tasks/*.LICENSE")]
+    for name in (*files, *licences):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, project / name)
+        os.utime(project / name, (date, date))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.chdir(project)
+    for make in (wheel.build_wheel, wheel.build_editable):
+        with zipfile.ZipFile(out / make(str(out))) as made:
+            assert len({entry.date_time for entry in made.infolist()}) == 1
+    assert "SOURCE_DATE_EPOCH" not in os.environ
 
 
 def test_an_installed_package_finds_results_and_models_in_an_empty_folder(archive, tmp_path):

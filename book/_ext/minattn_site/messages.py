@@ -7,7 +7,7 @@ from pathlib import Path
 
 def messages(root: Path) -> Iterator[tuple[str, str]]:
     """Every error message of the package, with gaps, and the address of the name in whose code it stands."""
-    for path in sorted((root / "minattn").rglob("*.py")):
+    for path in sorted((root / "minattn").rglob("[!.]*.py")):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         if "exercises" not in path.parts:
             yield from messages_in(ast.parse(path.read_text("utf-8")), module)
