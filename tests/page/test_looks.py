@@ -58,6 +58,8 @@ PALE = """() => {
     return [...pale].slice(0, 10);
 }"""
 
+SETTLED = ".result:not(.writing):not([aria-busy]) .verdict"  # the words are all there
+
 Open = Callable[..., Page]
 
 
@@ -266,6 +268,67 @@ def test_contents_that_were_hidden_stay_hidden(
     contents.wait_for()
     page.goto(f"{root}/{PLAYGROUND}", wait_until="networkidle")
     assert contents.is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_colours_are_the_systems_though_it_had_others_on_the_last_visit(
+    scheme: str, browser: Browser, address: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.add_init_script(
+        f"""localStorage.setItem('mode', 'auto');
+        localStorage.setItem('theme', '{"dark" if scheme == "light" else "light"}');
+        new MutationObserver(() => {{
+            if (document.body) window.first ??= document.documentElement.dataset.theme;
+        }}).observe(document, {{childList: true, subtree: true}});"""
+    )
+    page.goto(f"{address}/{CHAPTER}")
+    assert page.evaluate("first") == scheme
+    context.close()
+
+
+@pytest.mark.parametrize("by", ["http", "file"])
+def test_who_goes_back_finds_the_live_place_as_it_was(
+    by: str, browser: Browser, address: str, site: Path
+) -> None:
+    """The browser of the tests keeps no page as it was, as those who are short of memory."""
+    root = address if by == "http" else site.as_uri()
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    page = context.new_page()
+    for name, number in ((CHAPTER, "111888"), ("notebooks/08_decoding.html", "888111")):
+        page.goto(f"{root}/{name}", wait_until="networkidle")
+        open_live(page)
+        field, settled = page.get_by_label("A number"), page.locator(SETTLED)
+        settled.wait_for()
+        field.fill(number)
+        field.press("Enter")
+        settled.wait_for()
+        shown = page.locator(".live").inner_text(), page.evaluate("scrollY")
+        page.goto(f"{root}/{MAPS}", wait_until="networkidle")
+        page.go_back(wait_until="networkidle")
+        settled.wait_for()
+        assert field.input_value().replace(",", "") == number
+        assert (page.locator(".live").inner_text(), page.evaluate("scrollY")) == shown
+        assert page.evaluate("document.activeElement === document.body")
+        page.reload(wait_until="networkidle")  # who loads a page anew begins anew
+        assert page.locator(".live-invite").is_visible()
+    context.close()
+
+
+def test_a_page_that_was_saved_with_its_place_open_opens_it_again(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    open_live(page)
+    saved = page.evaluate("document.documentElement.outerHTML")
+    page.route(f"**/{CHAPTER}", lambda route: route.fulfill(body=saved, content_type="text/html"))
+    page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    assert page.locator(".live-paper").count() == page.locator(".live-invite").count() == 1
+    open_live(page)
     context.close()
 
 
