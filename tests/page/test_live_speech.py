@@ -417,6 +417,25 @@ def test_the_speakers_and_the_licences_stand_beside_it(open_page: Open) -> None:
     assert "Copyright (C) 2006 Michel Gutierrez" in page.locator(".licences").inner_text()
 
 
+def test_every_word_stands_in_its_key_at_any_width_and_spacing(open_page: Open) -> None:
+    page = open_page()
+    standing_out = """keys => keys.filter(k => k.scrollWidth > k.clientWidth).map(k => k.textContent)"""
+    lines = """keys => Math.max(...keys.map(key => {
+        const words = document.createRange();
+        words.selectNodeContents(key);
+        return words.getClientRects().length;
+    }))"""
+    keys = page.locator(".keys button")
+    for width in (320, 375, 1280):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert keys.evaluate_all(standing_out) == []
+        assert keys.evaluate_all(lines) == 1
+    page.add_style_tag(content=".keys * { letter-spacing: 0.12em }")
+    for width in (320, 375, 1280):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert keys.evaluate_all(standing_out) == []
+
+
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_it_fits_its_place_and_axe_finds_nothing(open_page: Open, size: dict) -> None:
     page = open_page("moved=2.3", viewport=size, reduced_motion="reduce")

@@ -31,6 +31,7 @@ LANDING = "book/index.html"
 CHAPTER = "notebooks/02_soft_attention.html"  # the translator
 PLAYGROUND = "notebooks/03_queries_keys_values.html"
 MAPS = "notebooks/04_self_attention.html"
+BEAMS = "notebooks/08_decoding.html"
 LISTENER = "notebooks/14_speech.html"
 
 # The contrast of each word with the nearest ground that has a colour, where it is less than everyone can read.
@@ -170,6 +171,28 @@ def test_letters_twice_as_large_stay_in_the_button_of_the_search(open_page: Open
     assert page.locator(".search-button-field").evaluate(standing_out) == []
 
 
+def test_letters_twice_as_large_leave_all_buttons_on_a_phone(open_page: Open) -> None:
+    page = open_page(PLAYGROUND, viewport=PHONE)
+    page.add_style_tag(content="html { font-size: 200% }")
+    buttons = page.locator(".bd-header-article .btn:visible")
+    assert buttons.count() == 6
+    boxes = [button.bounding_box() for button in buttons.all()]
+    assert [b for b in boxes if b is None or b["x"] + b["width"] > PHONE["width"]] == []
+
+
+def test_no_title_of_the_next_chapter_is_cut(open_page: Open) -> None:
+    page = open_page(LISTENER)
+    cut = "links => links.filter(a => a.scrollWidth > a.clientWidth + 1).map(a => a.textContent)"
+    for width, style in (
+        (320, "* { letter-spacing: normal }"),
+        (375, "* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important }"),
+        (1280, "html { font-size: 200% }"),
+    ):
+        page.set_viewport_size({"width": width, "height": 700})
+        page.add_style_tag(content=style)
+        assert page.locator(".prev-next-footer a").evaluate_all(cut) == [], width
+
+
 @pytest.mark.parametrize("name", [PLAYGROUND, MAPS, "notebooks/17_super_resolution.html"])
 def test_a_narrow_window_with_a_mouse_does_not_scroll_sideways(name: str, open_page: Open) -> None:
     page = open_page(name, viewport={"width": 360, "height": 740})
@@ -289,31 +312,30 @@ def test_the_first_colours_are_the_systems_though_it_had_others_on_the_last_visi
     context.close()
 
 
-@pytest.mark.parametrize("by", ["http", "file"])
+@pytest.mark.parametrize(("by", "name"), [("http", CHAPTER), ("file", BEAMS)])
 def test_who_goes_back_finds_the_live_place_as_it_was(
-    by: str, browser: Browser, address: str, site: Path
+    by: str, name: str, browser: Browser, address: str, site: Path
 ) -> None:
     """The browser of the tests keeps no page as it was, as those who are short of memory."""
     root = address if by == "http" else site.as_uri()
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")
     page = context.new_page()
-    for name, number in ((CHAPTER, "111888"), ("notebooks/08_decoding.html", "888111")):
-        page.goto(f"{root}/{name}", wait_until="networkidle")
-        open_live(page)
-        field, settled = page.get_by_label("A number"), page.locator(SETTLED)
-        settled.wait_for()
-        field.fill(number)
-        field.press("Enter")
-        settled.wait_for()
-        shown = page.locator(".live").inner_text(), page.evaluate("scrollY")
-        page.goto(f"{root}/{MAPS}", wait_until="networkidle")
-        page.go_back(wait_until="networkidle")
-        settled.wait_for()
-        assert field.input_value().replace(",", "") == number
-        assert (page.locator(".live").inner_text(), page.evaluate("scrollY")) == shown
-        assert page.evaluate("document.activeElement === document.body")
-        page.reload(wait_until="networkidle")  # who loads a page anew begins anew
-        assert page.locator(".live-invite").is_visible()
+    page.goto(f"{root}/{name}", wait_until="networkidle")
+    open_live(page)
+    field, settled = page.get_by_label("A number"), page.locator(SETTLED)
+    settled.wait_for()
+    field.fill("111888")
+    field.press("Enter")
+    settled.wait_for()
+    shown = page.locator(".live").inner_text(), page.evaluate("scrollY")
+    page.goto(f"{root}/404.html")
+    page.go_back(wait_until="networkidle")
+    settled.wait_for()
+    assert field.input_value().replace(",", "") == "111888"
+    assert (page.locator(".live").inner_text(), page.evaluate("scrollY")) == shown
+    assert page.evaluate("document.activeElement === document.body")
+    page.reload(wait_until="networkidle")  # who loads a page anew begins anew
+    assert page.locator(".live-invite").is_visible()
     context.close()
 
 
