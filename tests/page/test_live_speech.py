@@ -346,6 +346,12 @@ def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     assert row.get_attribute("aria-valuenow") == str(last)
     page.mouse.move(box["x"] + 2, box["y"] + 5)
     assert row.get_attribute("aria-valuenow") == str(last)  # it was let go
+    page.mouse.down()
+    assert row.get_attribute("aria-valuenow") == "0"
+    page.keyboard.press("Escape")
+    page.mouse.move(box["x"] + 90, box["y"] + 5)
+    assert row.get_attribute("aria-valuenow") == str(last)  # it was given up
+    page.mouse.up()
 
     page = open_page("say=six,onze", viewport=PHONE, has_touch=True, is_mobile=True)
     row = page.locator(".weights").first

@@ -111,8 +111,8 @@ def preset(page: Page, name: str) -> None:
     page.get_by_role("button", name=name).click()
 
 
-def drag(page: Page, name: str, dx: float, dy: float) -> None:
-    """Drag the tip of a query or a key by so many units of the plane."""
+def drag(page: Page, name: str, dx: float, dy: float, press: str = "") -> None:
+    """Drag the tip of a query or a key by so many units of the plane, and press a key half-way."""
     box = handle(page, name).locator(".mark").bounding_box()
     drawing = page.locator("svg.plane").bounding_box()
     assert box is not None and drawing is not None
@@ -121,6 +121,8 @@ def drag(page: Page, name: str, dx: float, dy: float) -> None:
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx * unit / 2, y - dy * unit / 2)
+    if press:
+        page.keyboard.press(press)
     page.mouse.move(x + dx * unit, y - dy * unit)
     page.mouse.up()
 
@@ -183,6 +185,15 @@ def test_a_query_is_dragged_and_the_weights_follow(open_page: Open) -> None:
         sentence(page, "now") == "For “twenty”, “drei” now gets 0.85, “und” 0.10, “zwanzig” 0.05."
     )
     assert vectors(page, "key").tolist() == [[2, 0], [0.5, 0.5], [0, 2]]
+
+
+def test_escape_gives_a_drag_up(open_page: Open) -> None:
+    page = open_page()
+    before = vectors(page, "key").tolist()
+    drag(page, "key of und", 1, 0.5, press="Escape")
+    assert vectors(page, "key").tolist() == before
+    drag(page, "key of und", 1, 0.5)  # it can be taken again
+    assert vectors(page, "key").tolist()[1] == [1.5, 1]
 
 
 def test_a_key_is_dragged_and_stays_in_the_plane(open_page: Open) -> None:

@@ -44,6 +44,47 @@ window.minattn = window.minattn ?? {};
     fill(document.createElementNS(SVG, tag), attributes, children);
   const set = (node, attributes) => fill(node, attributes, []);
 
+  // ---- dragging --------------------------------------------------------------------------
+
+  /**
+   * Let a part that takes the focus be dragged, by one mouse, finger or pen at a time.
+   *
+   * take(event) is called when it is taken, and returns what puts it back: the key Escape does, and so does the browser
+   * if it scrolls instead. drag(event) is called as often as the pointer has moved.
+   */
+  function draggable(part, { take, drag }) {
+    let by = null;
+    let putBack;
+    function release() {
+      by = null;
+      part.classList.remove("held");
+    }
+    function giveUp() {
+      release();
+      putBack();
+    }
+    const mine = (act) => (event) => event.pointerId === by && act(event);
+    const on = {
+      pointerdown: (event) => {
+        if (event.button !== 0 || by !== null) return;
+        event.preventDefault();
+        part.focus({ preventScroll: true });
+        by = event.pointerId;
+        part.setPointerCapture(by);
+        part.classList.add("held");
+        putBack = take(event);
+      },
+      pointermove: mine(drag),
+      pointerup: mine((event) => {
+        drag(event); // what a finger did last may not have been told
+        release();
+      }),
+      pointercancel: mine(giveUp),
+      keydown: ({ key }) => key === "Escape" && by !== null && giveUp(),
+    };
+    for (const [name, act] of Object.entries(on)) part.addEventListener(name, act);
+  }
+
   // ---- a place that loads ----------------------------------------------------------------
 
   /** The first thing to use in a place; on a touch screen no field, for its keyboard would cover the answer. */
@@ -98,5 +139,5 @@ window.minattn = window.minattn ?? {};
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, firstOf, openPlace, linkTo, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, draggable, firstOf, openPlace, linkTo, plainDigits };
 })();

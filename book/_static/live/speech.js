@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, openPlace, linkTo } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, openPlace, linkTo } = minattn.elements;
 
   const MOST_WORDS = 8; // it learned from one to four
   const LOUDNESS = 0.8;
@@ -310,21 +310,18 @@ minattn.widgets = minattn.widgets ?? {};
         const time = ((clientX - box.left) / box.width) * heard.time;
         return Math.min(Math.max(Math.round(time / STEP), 0), heard.states.length - 1);
       };
-      let before = null; // the moves before a drag
-      set(track, {
-        onpointerdown: (event) => {
-          if (event.button) return;
-          before = new Map(moved);
-          track.setPointerCapture(event.pointerId);
+      draggable(track, {
+        take: (event) => {
+          const before = new Map(moved);
           move(i, stepAt(event));
+          return () => {
+            moved = before;
+            write();
+          };
         },
-        onpointermove: (event) => before && move(i, stepAt(event)),
-        onpointerup: () => (before = null),
-        onpointercancel: () => { // the page was scrolled instead
-          if (before) moved = before;
-          before = null;
-          write();
-        },
+        drag: (event) => move(i, stepAt(event)),
+      });
+      set(track, {
         onfocus: () => mark(i),
         onkeydown: (event) => {
           const last = heard.states.length - 1;
