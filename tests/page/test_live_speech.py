@@ -334,6 +334,20 @@ def test_what_the_chapter_asks_to_try_comes_out_as_it_says(open_page: Open) -> N
     assert rows[:4] == places
 
 
+def test_what_is_written_is_told_when_it_changes_only(open_page: Open) -> None:
+    page = open_page("say=six,onze")
+    page.locator(".weights").first.focus()
+    page.evaluate(
+        """() => new MutationObserver(() => (window.told ??= []).push(document.querySelector('.sentence').textContent))
+            .observe(document.querySelector('.sentence'), {childList: true})"""
+    )
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    told = page.evaluate("told")
+    assert 0 < len(told) < 6
+    assert all(one != next for one, next in zip(told, told[1:], strict=False))
+
+
 def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     page = open_page("say=six,onze")
     row = page.locator(".weights").first

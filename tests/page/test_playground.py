@@ -205,6 +205,21 @@ def test_a_key_is_dragged_and_stays_in_the_plane(open_page: Open) -> None:
     torch.testing.assert_close(table(page, "weights"), expected(page, 2**-0.5)[0])
 
 
+def test_what_the_keys_move_is_told_once_and_nothing_else_is(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => new MutationObserver(changes => changes.forEach(({target}) => {
+            const teller = target.closest('[role=status], output');
+            if (teller && teller.ariaLive !== 'off') (window.told ??= []).push(teller.textContent);
+        })).observe(document.body, {subtree: true, childList: true})"""
+    )
+    handle(page, "key of und").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.told?.at(-1).startsWith('For “twenty”')")
+    assert len(page.evaluate("told")) == 1
+
+
 def test_arrow_keys_move_what_has_the_focus(open_page: Open) -> None:
     page = open_page()
     und = handle(page, "key of und")

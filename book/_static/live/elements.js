@@ -43,6 +43,8 @@ window.minattn = window.minattn ?? {};
   const s = (tag, attributes, ...children) =>
     fill(document.createElementNS(SVG, tag), attributes, children);
   const set = (node, attributes) => fill(node, attributes, []);
+  /** The value of a slider beside it: to be seen only, for the slider says it to who listens. */
+  const valueOf = (id) => h("output", { for: id, "aria-live": "off" });
 
   // ---- dragging --------------------------------------------------------------------------
 
@@ -129,15 +131,18 @@ window.minattn = window.minattn ?? {};
 
   // ---- reading digits --------------------------------------------------------------------
 
-  /** The digits of any script as 0 to 9: each script has its ten in a row, from zero on. */
+  /**
+   * The digits of any script as 0 to 9: each script has its ten in a row, from zero on. Signs that nobody sees, such as
+   * those that turn the direction of writing, come along when a number is copied, and are left out.
+   */
   function plainDigits(text) {
     const isDigit = (code) => /\p{Nd}/u.test(String.fromCodePoint(code));
-    return text.replace(/\p{Nd}/gu, (digit) => {
+    return text.replace(/\p{Cf}/gu, "").replace(/\p{Nd}/gu, (digit) => {
       let n = 0;
       while (isDigit(digit.codePointAt(0) - n - 1)) n += 1;
       return String(n % 10); // some rows follow one another
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, draggable, firstOf, openPlace, linkTo, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, valueOf, draggable, firstOf, openPlace, linkTo, plainDigits };
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, draggable, plainDigits } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, plainDigits, valueOf } = minattn.elements;
 
   const D_K = 2; // the width of a query and of a key: a plane can show no more
   const REACH = 3; // the largest coordinate
@@ -311,7 +311,7 @@ minattn.widgets = minattn.widgets ?? {};
         show();
       },
     });
-    const temperatureText = h("output", { for: `${id}-temperature` });
+    const temperatureText = valueOf(`${id}-temperature`);
     const divided = h("input", {
       type: "checkbox",
       onchange: () => {
