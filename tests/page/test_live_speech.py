@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -345,7 +346,7 @@ def test_what_is_written_is_told_when_it_changes_only(open_page: Open) -> None:
         page.keyboard.press("ArrowRight")
     told = page.evaluate("told")
     assert 0 < len(told) < 6
-    assert all(one != next for one, next in zip(told, told[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(told))
 
 
 def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
@@ -439,7 +440,7 @@ def test_the_speakers_and_the_licences_stand_beside_it(open_page: Open) -> None:
 
 def test_every_word_stands_in_its_key_at_any_width_and_spacing(open_page: Open) -> None:
     page = open_page()
-    standing_out = """keys => keys.filter(k => k.scrollWidth > k.clientWidth).map(k => k.textContent)"""
+    standing_out = "keys => keys.filter(k => k.scrollWidth > k.clientWidth).map(k => k.innerText)"
     lines = """keys => Math.max(...keys.map(key => {
         const words = document.createRange();
         words.selectNodeContents(key);
