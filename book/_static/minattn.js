@@ -1,3 +1,9 @@
+// Who leaves the colours to the system gets the system's from the first: the theme begins with those of the last visit,
+// and sees that night has come only once the page is there.
+if (!["light", "dark"].includes(document.documentElement.dataset.mode)) {
+  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
 // What scrolls inside its own box must be reachable with the keyboard, and nothing else that does nothing. The theme
 // sees to code alone, late, and takes a pixel that was rounded for one that can be scrolled.
 const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .cell_output .output";
@@ -177,7 +183,7 @@ function load(name) {
 }
 
 /** state: what a link asks for, as URLSearchParams; nothing after a click. */
-async function openLive(place, state) {
+async function openLive(place, state, takesFocus = true) {
   if (place.classList.contains("opened")) return; // it is on its way
   const kind = place.dataset.live;
   place.classList.add("opened"); // the room it needs, at once, and not when the files are there
@@ -188,7 +194,7 @@ async function openLive(place, state) {
     const isElsewhere = activeElement !== document.body && !place.contains(activeElement);
     place.replaceChildren();
     minattn.widgets[kind](place, state);
-    if (!isElsewhere) minattn.elements.firstOf(place)?.focus({ preventScroll: true });
+    if (takesFocus && !isElsewhere) minattn.elements.firstOf(place)?.focus({ preventScroll: true });
   } catch (error) {
     filesOf(kind).forEach((name) => loaded.delete(name)); // the next click tries all again: one may need another
     place.classList.remove("opened");
@@ -227,16 +233,28 @@ function forPaper(place) {
 addEventListener("DOMContentLoaded", () => {
   const places = [...document.querySelectorAll(".live[data-live]")];
   places.forEach((place) => {
-    place.before(forPaper(place));
+    if (!place.previousElementSibling?.matches(".live-paper")) place.before(forPaper(place));
+    place.classList.remove("opened"); // a page that was saved from a browser has what our scripts made
     invite(place);
   });
   // A link to a live place in a state: ?live=KIND&... opens the first of its kind. Each kind reads the rest itself.
-  const state = new URLSearchParams(location.search);
+  // So does going back to one that was open.
+  const [{ type } = {}] = performance.getEntriesByType("navigation");
+  const left = type === "back_forward" ? history.state?.live : undefined;
+  const state = new URLSearchParams(left ?? location.search);
   const place = places.find(({ dataset }) => dataset.live === state.get("live"));
-  if (place) {
-    place.scrollIntoView({ behavior: "instant" });
-    openLive(place, state);
-  }
+  if (!place) return;
+  if (!left) place.scrollIntoView({ behavior: "instant" }); // the browser knows where the reader was
+  openLive(place, state, !left);
+});
+
+// A browser that keeps no pages as they were, or not those opened as files, keeps this: the place in the state that its
+// link would bring back.
+addEventListener("pagehide", () => {
+  const place = document.querySelector(".live.opened");
+  if (!place) return;
+  const link = place.link?.() ?? place.querySelector("a[href*='?live=']")?.href;
+  history.replaceState({ live: link ? new URL(link).search : `?live=${place.dataset.live}` }, "");
 });
 
 // Choices: <div class="choice"> holds a question and a fold for each choice. What the reader chose is marked; what opens

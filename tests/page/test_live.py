@@ -620,6 +620,8 @@ def test_freedoms_of_german_and_digits_of_any_script_are_granted(page: Page) -> 
         "７２３，０４５": 723_045,
         "७२३": 723,
         "𝟟𝟚𝟛": 723,
+        "\u200f٧٢٣": 723,
+        "\u200b723,045\ufeff": 723_045,
     }
     assert page.evaluate("(all) => all.map(minattn.readGerman)", list(typed)) == list(
         typed.values()

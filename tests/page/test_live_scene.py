@@ -434,6 +434,35 @@ def test_a_thing_can_be_dragged_and_the_caption_follows(open_page: Open) -> None
     assert "cat" in page.locator(".verdict").inner_text()
 
 
+def test_escape_gives_a_drag_up(open_page: Open) -> None:
+    page = open_page()
+    x, y = centre(thing(page, "cat"))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + pixels(page, 10), y + pixels(page, 20))
+    page.keyboard.press("Escape")
+    page.mouse.move(x + pixels(page, 5), y + pixels(page, 5))
+    assert thing(page, "cat").get_attribute("aria-valuetext") == "x 3, y 2"
+    page.mouse.up()
+
+
+def test_a_second_finger_on_a_thing_moves_nothing(open_page: Open) -> None:
+    page = open_page(size=PHONE, has_touch=True)
+    x, y = centre(thing(page, "car"))
+    touch = page.context.new_cdp_session(page)
+    by = pixels(page, 4)
+    for kind, *points in (
+        ("touchStart", (x, y)),
+        ("touchMove", (x, y + by)),
+        ("touchStart", (x, y + by), (x, y + 2 * by)),
+        ("touchMove", (x, y + by), (x - 3 * by, y + 3 * by)),
+        ("touchMove", (x, y + 2 * by), (x - 3 * by, y + 3 * by)),
+    ):
+        touched = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+    expect(thing(page, "car")).to_have_attribute("aria-valuetext", "x 22, y 11")
+
+
 def test_a_finger_can_drag_and_the_page_still_scrolls(open_page: Open) -> None:
     page = open_page(size=PHONE, has_touch=True)
     style = "part => getComputedStyle(part).touchAction"

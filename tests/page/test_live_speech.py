@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -334,6 +335,20 @@ def test_what_the_chapter_asks_to_try_comes_out_as_it_says(open_page: Open) -> N
     assert rows[:4] == places
 
 
+def test_what_is_written_is_told_when_it_changes_only(open_page: Open) -> None:
+    page = open_page("say=six,onze")
+    page.locator(".weights").first.focus()
+    page.evaluate(
+        """() => new MutationObserver(() => (window.told ??= []).push(document.querySelector('.sentence').textContent))
+            .observe(document.querySelector('.sentence'), {childList: true})"""
+    )
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    told = page.evaluate("told")
+    assert 0 < len(told) < 6
+    assert all(one != other for one, other in itertools.pairwise(told))
+
+
 def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     page = open_page("say=six,onze")
     row = page.locator(".weights").first
@@ -346,6 +361,12 @@ def test_a_mouse_drags_and_a_finger_too(open_page: Open) -> None:
     assert row.get_attribute("aria-valuenow") == str(last)
     page.mouse.move(box["x"] + 2, box["y"] + 5)
     assert row.get_attribute("aria-valuenow") == str(last)  # it was let go
+    page.mouse.down()
+    assert row.get_attribute("aria-valuenow") == "0"
+    page.keyboard.press("Escape")
+    page.mouse.move(box["x"] + 90, box["y"] + 5)
+    assert row.get_attribute("aria-valuenow") == str(last)  # it was given up
+    page.mouse.up()
 
     page = open_page("say=six,onze", viewport=PHONE, has_touch=True, is_mobile=True)
     row = page.locator(".weights").first
@@ -415,6 +436,25 @@ def test_the_speakers_and_the_licences_stand_beside_it(open_page: Open) -> None:
     link = page.get_by_role("link", name="CC BY-SA 3.0")
     assert link.get_attribute("href") == "https://creativecommons.org/licenses/by-sa/3.0/"
     assert "Copyright (C) 2006 Michel Gutierrez" in page.locator(".licences").inner_text()
+
+
+def test_every_word_stands_in_its_key_at_any_width_and_spacing(open_page: Open) -> None:
+    page = open_page()
+    standing_out = "keys => keys.filter(k => k.scrollWidth > k.clientWidth).map(k => k.innerText)"
+    lines = """keys => Math.max(...keys.map(key => {
+        const words = document.createRange();
+        words.selectNodeContents(key);
+        return words.getClientRects().length;
+    }))"""
+    keys = page.locator(".keys button")
+    for width in (320, 375, 1280):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert keys.evaluate_all(standing_out) == []
+        assert keys.evaluate_all(lines) == 1
+    page.add_style_tag(content=".keys * { letter-spacing: 0.12em }")
+    for width in (320, 375, 1280):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert keys.evaluate_all(standing_out) == []
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])

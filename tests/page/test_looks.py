@@ -31,6 +31,7 @@ LANDING = "book/index.html"
 CHAPTER = "notebooks/02_soft_attention.html"  # the translator
 PLAYGROUND = "notebooks/03_queries_keys_values.html"
 MAPS = "notebooks/04_self_attention.html"
+BEAMS = "notebooks/08_decoding.html"
 LISTENER = "notebooks/14_speech.html"
 
 # The contrast of each word with the nearest ground that has a colour, where it is less than everyone can read.
@@ -57,6 +58,8 @@ PALE = """() => {
     }
     return [...pale].slice(0, 10);
 }"""
+
+SETTLED = ".result:not(.writing):not([aria-busy]) .verdict"  # the words are all there
 
 Open = Callable[..., Page]
 
@@ -168,6 +171,28 @@ def test_letters_twice_as_large_stay_in_the_button_of_the_search(open_page: Open
     assert page.locator(".search-button-field").evaluate(standing_out) == []
 
 
+def test_letters_twice_as_large_leave_all_buttons_on_a_phone(open_page: Open) -> None:
+    page = open_page(PLAYGROUND, viewport=PHONE)
+    page.add_style_tag(content="html { font-size: 200% }")
+    buttons = page.locator(".bd-header-article .btn:visible")
+    assert buttons.count() == 6
+    boxes = [button.bounding_box() for button in buttons.all()]
+    assert [b for b in boxes if b is None or b["x"] + b["width"] > PHONE["width"]] == []
+
+
+def test_no_title_of_the_next_chapter_is_cut(open_page: Open) -> None:
+    page = open_page(LISTENER)
+    cut = "links => links.filter(a => a.scrollWidth > a.clientWidth + 1).map(a => a.textContent)"
+    for width, style in (
+        (320, "* { letter-spacing: normal }"),
+        (375, "* { letter-spacing: 0.12em !important; word-spacing: 0.16em !important }"),
+        (1280, "html { font-size: 200% }"),
+    ):
+        page.set_viewport_size({"width": width, "height": 700})
+        page.add_style_tag(content=style)
+        assert page.locator(".prev-next-footer a").evaluate_all(cut) == [], width
+
+
 @pytest.mark.parametrize("name", [PLAYGROUND, MAPS, "notebooks/17_super_resolution.html"])
 def test_a_narrow_window_with_a_mouse_does_not_scroll_sideways(name: str, open_page: Open) -> None:
     page = open_page(name, viewport={"width": 360, "height": 740})
@@ -266,6 +291,66 @@ def test_contents_that_were_hidden_stay_hidden(
     contents.wait_for()
     page.goto(f"{root}/{PLAYGROUND}", wait_until="networkidle")
     assert contents.is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_colours_are_the_systems_though_it_had_others_on_the_last_visit(
+    scheme: str, browser: Browser, address: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.add_init_script(
+        f"""localStorage.setItem('mode', 'auto');
+        localStorage.setItem('theme', '{"dark" if scheme == "light" else "light"}');
+        new MutationObserver(() => {{
+            if (document.body) window.first ??= document.documentElement.dataset.theme;
+        }}).observe(document, {{childList: true, subtree: true}});"""
+    )
+    page.goto(f"{address}/{CHAPTER}")
+    assert page.evaluate("first") == scheme
+    context.close()
+
+
+@pytest.mark.parametrize(("by", "name"), [("http", CHAPTER), ("file", BEAMS)])
+def test_who_goes_back_finds_the_live_place_as_it_was(
+    by: str, name: str, browser: Browser, address: str, site: Path
+) -> None:
+    """The browser of the tests keeps no page as it was, as those who are short of memory."""
+    root = address if by == "http" else site.as_uri()
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{root}/{name}", wait_until="networkidle")
+    open_live(page)
+    field, settled = page.get_by_label("A number"), page.locator(SETTLED)
+    settled.wait_for()
+    field.fill("111888")
+    field.press("Enter")
+    settled.wait_for()
+    shown = page.locator(".live").inner_text(), page.evaluate("scrollY")
+    page.goto(f"{root}/404.html")
+    page.go_back(wait_until="networkidle")
+    settled.wait_for()
+    assert field.input_value().replace(",", "") == "111888"
+    assert (page.locator(".live").inner_text(), page.evaluate("scrollY")) == shown
+    assert page.evaluate("document.activeElement === document.body")
+    page.reload(wait_until="networkidle")  # who loads a page anew begins anew
+    assert page.locator(".live-invite").is_visible()
+    context.close()
+
+
+def test_a_page_that_was_saved_with_its_place_open_opens_it_again(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    open_live(page)
+    saved = page.evaluate("document.documentElement.outerHTML")
+    page.route(f"**/{CHAPTER}", lambda route: route.fulfill(body=saved, content_type="text/html"))
+    page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    assert page.locator(".live-paper").count() == page.locator(".live-invite").count() == 1
+    open_live(page)
     context.close()
 
 

@@ -111,8 +111,8 @@ def preset(page: Page, name: str) -> None:
     page.get_by_role("button", name=name).click()
 
 
-def drag(page: Page, name: str, dx: float, dy: float) -> None:
-    """Drag the tip of a query or a key by so many units of the plane."""
+def drag(page: Page, name: str, dx: float, dy: float, press: str = "") -> None:
+    """Drag the tip of a query or a key by so many units of the plane, and press a key half-way."""
     box = handle(page, name).locator(".mark").bounding_box()
     drawing = page.locator("svg.plane").bounding_box()
     assert box is not None and drawing is not None
@@ -121,6 +121,8 @@ def drag(page: Page, name: str, dx: float, dy: float) -> None:
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx * unit / 2, y - dy * unit / 2)
+    if press:
+        page.keyboard.press(press)
     page.mouse.move(x + dx * unit, y - dy * unit)
     page.mouse.up()
 
@@ -185,6 +187,15 @@ def test_a_query_is_dragged_and_the_weights_follow(open_page: Open) -> None:
     assert vectors(page, "key").tolist() == [[2, 0], [0.5, 0.5], [0, 2]]
 
 
+def test_escape_gives_a_drag_up(open_page: Open) -> None:
+    page = open_page()
+    before = vectors(page, "key").tolist()
+    drag(page, "key of und", 1, 0.5, press="Escape")
+    assert vectors(page, "key").tolist() == before
+    drag(page, "key of und", 1, 0.5)  # it can be taken again
+    assert vectors(page, "key").tolist()[1] == [1.5, 1]
+
+
 def test_a_key_is_dragged_and_stays_in_the_plane(open_page: Open) -> None:
     page = open_page()
     drag(page, "key of und", 1, 0.5)
@@ -192,6 +203,21 @@ def test_a_key_is_dragged_and_stays_in_the_plane(open_page: Open) -> None:
     drag(page, "key of und", 9, 0)
     assert vectors(page, "key").tolist() == [[2, 0], [3, 1], [0, 2]]
     torch.testing.assert_close(table(page, "weights"), expected(page, 2**-0.5)[0])
+
+
+def test_what_the_keys_move_is_told_once_and_nothing_else_is(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => new MutationObserver(changes => changes.forEach(({target}) => {
+            const teller = target.closest('[role=status], output');
+            if (teller && teller.ariaLive !== 'off') (window.told ??= []).push(teller.textContent);
+        })).observe(document.body, {subtree: true, childList: true})"""
+    )
+    handle(page, "key of und").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.told?.at(-1).startsWith('For “twenty”')")
+    assert len(page.evaluate("told")) == 1
 
 
 def test_arrow_keys_move_what_has_the_focus(open_page: Open) -> None:

@@ -635,6 +635,8 @@ def test_nothing_is_wider_than_the_screen_or_too_small_to_touch(
     for kind in LOOKS:
         page.get_by_label("who looks").select_option(kind)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        letters = page.locator(".large-map svg").evaluate("map => 11 * map.getScreenCTM().a")
+        assert letters >= 9.99
     controls = page.locator(".more :is(button, select, summary, input)")
     assert controls.count() > 50
     assert controls.evaluate_all(SMALL) == []

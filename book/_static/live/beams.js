@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { h, linkTo } = minattn.elements;
+  const { h, linkTo, valueOf } = minattn.elements;
 
   const MODELS = {
     fixed: {
@@ -67,7 +67,7 @@ minattn.widgets = minattn.widgets ?? {};
         timer = setTimeout(() => search(), PAUSE);
       },
     });
-    const alpha = h("output", { for: penalty.id });
+    const alpha = valueOf(penalty.id);
     const message = h("p", { class: "message", id: `${id}-message`, role: "status" });
     const hint = h("p", { class: "hint" });
     const link = h("a", {}, "A link to this");
@@ -77,7 +77,7 @@ minattn.widgets = minattn.widgets ?? {};
     const slider = h("input", {
       type: "range", id: `${id}-step`, min: 1, step: 1, oninput: () => go(Number(slider.value) - 1),
     });
-    const where = h("output", { for: slider.id });
+    const where = valueOf(slider.id);
     const caption = h("caption");
     const candidates = h("tbody");
     const more = h("p", { class: "note" });

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, linkTo } = minattn.elements;
+  const { viridis, readableOn, h, s, set, linkTo, valueOf } = minattn.elements;
 
   const EXAMPLES = ["a bold seven", "a thin four", "a three and a seven", "a seven bold", "anything anything anything"];
   const KINDS = {
@@ -77,7 +77,7 @@ minattn.widgets = minattn.widgets ?? {};
     const slider = h("input", {
       type: "range", id: `${id}-code`, min: 1, step: 1, oninput: () => look(Number(slider.value) - 1),
     });
-    const where = h("output", { for: slider.id });
+    const where = valueOf(slider.id);
     const blocks = h("select", { id: `${id}-block`, onchange: () => look(code) },
       option(0, "first"), option(1, "second"));
     const looks = h("div", { class: "looks" });

@@ -43,6 +43,49 @@ window.minattn = window.minattn ?? {};
   const s = (tag, attributes, ...children) =>
     fill(document.createElementNS(SVG, tag), attributes, children);
   const set = (node, attributes) => fill(node, attributes, []);
+  /** The value of a slider beside it: to be seen only, for the slider says it to who listens. */
+  const valueOf = (id) => h("output", { for: id, "aria-live": "off" });
+
+  // ---- dragging --------------------------------------------------------------------------
+
+  /**
+   * Let a part that takes the focus be dragged, by one mouse, finger or pen at a time.
+   *
+   * take(event) is called when it is taken, and returns what puts it back: the key Escape does, and so does the browser
+   * if it scrolls instead. drag(event) is called as often as the pointer has moved.
+   */
+  function draggable(part, { take, drag }) {
+    let by = null;
+    let putBack;
+    function release() {
+      by = null;
+      part.classList.remove("held");
+    }
+    function giveUp() {
+      release();
+      putBack();
+    }
+    const mine = (act) => (event) => event.pointerId === by && act(event);
+    const on = {
+      pointerdown: (event) => {
+        if (event.button !== 0 || by !== null) return;
+        event.preventDefault();
+        part.focus({ preventScroll: true });
+        by = event.pointerId;
+        part.setPointerCapture(by);
+        part.classList.add("held");
+        putBack = take(event);
+      },
+      pointermove: mine(drag),
+      pointerup: mine((event) => {
+        drag(event); // what a finger did last may not have been told
+        release();
+      }),
+      pointercancel: mine(giveUp),
+      keydown: ({ key }) => key === "Escape" && by !== null && giveUp(),
+    };
+    for (const [name, act] of Object.entries(on)) part.addEventListener(name, act);
+  }
 
   // ---- a place that loads ----------------------------------------------------------------
 
@@ -88,15 +131,18 @@ window.minattn = window.minattn ?? {};
 
   // ---- reading digits --------------------------------------------------------------------
 
-  /** The digits of any script as 0 to 9: each script has its ten in a row, from zero on. */
+  /**
+   * The digits of any script as 0 to 9: each script has its ten in a row, from zero on. Signs that nobody sees, such as
+   * those that turn the direction of writing, come along when a number is copied, and are left out.
+   */
   function plainDigits(text) {
     const isDigit = (code) => /\p{Nd}/u.test(String.fromCodePoint(code));
-    return text.replace(/\p{Nd}/gu, (digit) => {
+    return text.replace(/\p{Cf}/gu, "").replace(/\p{Nd}/gu, (digit) => {
       let n = 0;
       while (isDigit(digit.codePointAt(0) - n - 1)) n += 1;
       return String(n % 10); // some rows follow one another
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, firstOf, openPlace, linkTo, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, valueOf, draggable, firstOf, openPlace, linkTo, plainDigits };
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, openPlace, linkTo } = minattn.elements;
+  const { viridis, readableOn, h, openPlace, linkTo, valueOf } = minattn.elements;
 
   const EXAMPLES = {
     "a name said again": "def f(wombat, n):\n\treturn n * womb",
@@ -89,7 +89,7 @@ minattn.widgets = minattn.widgets ?? {};
     const heat = h("input", {
       type: "range", id: `${id}-heat`, min: 0, max: HOTTEST, step: 0.1, value: 0.8, oninput: () => warm(),
     });
-    const degrees = h("output", { for: heat.id });
+    const degrees = valueOf(heat.id);
     const seed = h("input", { type: "number", id: `${id}-seed`, min: 0, max: 9999, step: 1, value: 0 });
     const write = h("button", { type: "button", onclick: () => (write.dataset.on ? halt() : writeOn()) });
     const back = h("button", { type: "button", onclick: () => takeBack() }, "Take it back");

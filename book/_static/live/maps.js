@@ -9,8 +9,8 @@ minattn.widgets = minattn.widgets ?? {};
   const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
 
   const FIRST = 2; // the sequence to begin with: the one of the chapter's figure
-  const MARGIN = 34; // of a map, for the tokens on its left and above it
-  const LEAST_CELL = 9; // smaller, the letters beside it could not be read
+  const MARGIN = 40; // of a map, for the tokens on its left and above it
+  const LEAST_CELL = 10; // smaller, the letters beside it could not be read
   const NUMBER_CELL = 25; // from here on a weight fits into its cell
   const PAUSE = 250; // milliseconds of rest before the sentence is spoken
 
@@ -49,7 +49,7 @@ minattn.widgets = minattn.widgets ?? {};
     const size = Math.max(side, MARGIN + LEAST_CELL * n);
     const cell = (size - MARGIN) / n;
     const start = (i) => MARGIN + i * cell;
-    const letters = Math.min(Math.max(9, 0.6 * cell), 13);
+    const letters = Math.min(Math.max(10, 0.6 * cell), 13);
 
     const parts = [];
     weights.forEach((row, query) => row.forEach((weight, key) => {

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, plainDigits } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, plainDigits, valueOf } = minattn.elements;
 
   const D_K = 2; // the width of a query and of a key: a plane can show no more
   const REACH = 3; // the largest coordinate
@@ -197,30 +197,21 @@ minattn.widgets = minattn.widgets ?? {};
       return [(x - MIDDLE) / UNIT, (MIDDLE - y) / UNIT];
     };
     const part = { group, line, tip, label, point: [0, 0] };
-    let grab = null; // from the pointer to the tip, so that nothing jumps when it is taken
+    let grab; // from the pointer to the tip, so that nothing jumps when it is taken
     // Or the page would scroll under the finger: browsers do not look at touch-action inside of a drawing.
     group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-    group.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || grab !== null) return;
-      event.preventDefault();
-      group.focus({ preventScroll: true });
-      group.setPointerCapture(event.pointerId);
-      const [x, y] = at(event);
-      grab = { by: event.pointerId, dx: part.point[0] - x, dy: part.point[1] - y };
-      group.classList.add("held");
+    draggable(group, {
+      take: (event) => {
+        const [x, y] = at(event);
+        const before = part.point;
+        grab = [before[0] - x, before[1] - y];
+        return () => move(before);
+      },
+      drag: (event) => {
+        const [x, y] = at(event);
+        move([x + grab[0], y + grab[1]]);
+      },
     });
-    group.addEventListener("pointermove", (event) => {
-      if (event.pointerId !== grab?.by) return;
-      const [x, y] = at(event);
-      move([x + grab.dx, y + grab.dy]);
-    });
-    const release = (event) => {
-      if (event.pointerId !== grab?.by) return;
-      grab = null;
-      group.classList.remove("held");
-    };
-    group.addEventListener("pointerup", release);
-    group.addEventListener("pointercancel", release);
     group.addEventListener("focus", choose);
     group.addEventListener("keydown", (event) => {
       if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
@@ -320,7 +311,7 @@ minattn.widgets = minattn.widgets ?? {};
         show();
       },
     });
-    const temperatureText = h("output", { for: `${id}-temperature` });
+    const temperatureText = valueOf(`${id}-temperature`);
     const divided = h("input", {
       type: "checkbox",
       onchange: () => {

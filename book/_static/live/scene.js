@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, openPlace } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, openPlace } = minattn.elements;
 
   const MOST = 6; // things
   const SIZES = [12, 13, 14, 15, 16]; // pixels, as in training
@@ -272,32 +272,20 @@ minattn.widgets = minattn.widgets ?? {};
         const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(stage.getScreenCTM().inverse());
         return [x, y];
       };
-      let grab = null; // from the pointer to the corner, so that nothing jumps when it is taken
-      const follow = (event) => {
-        if (grab === null) return;
-        const [x, y] = pixel(event);
-        move(x + grab[0], y + grab[1]);
-      };
-      const release = () => {
-        grab = null;
-        part.classList.remove("held");
-      };
-      const on = {
-        pointerdown: (event) => {
-          if (event.button !== 0) return;
-          event.preventDefault();
-          part.focus({ preventScroll: true });
-          part.setPointerCapture(event.pointerId);
+      let grab; // from the pointer to the corner, so that nothing jumps when it is taken
+      draggable(part, {
+        take: (event) => {
           const [x, y] = pixel(event);
-          grab = [at()[0] - x, at()[1] - y];
-          part.classList.add("held");
+          const before = at();
+          grab = [before[0] - x, before[1] - y];
+          return () => move(...before);
         },
-        pointermove: follow,
-        pointerup: (event) => {
-          follow(event); // what a finger did last may not have been told
-          release();
+        drag: (event) => {
+          const [x, y] = pixel(event);
+          move(x + grab[0], y + grab[1]);
         },
-        pointercancel: release,
+      });
+      const on = {
         focus: onfocus,
         keydown: (event) => {
           const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, openPlace, linkTo } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, openPlace, linkTo, valueOf } = minattn.elements;
 
   const MOST_WORDS = 8; // it learned from one to four
   const LOUDNESS = 0.8;
@@ -90,7 +90,7 @@ minattn.widgets = minattn.widgets ?? {};
       return { node: h("div", {}, h("label", { for: menu.id }, label), menu), menu };
     };
     const slide = (label, name, { least, most, step, start }, told) => {
-      const shown = h("output", { for: `${id}-${name}` });
+      const shown = valueOf(`${id}-${name}`);
       const input = h("input", {
         type: "range", id: `${id}-${name}`, min: least, max: most, step, value: start,
         oninput: () => (tell(), listen()),
@@ -265,11 +265,12 @@ minattn.widgets = minattn.widgets ?? {};
 
     function tell() {
       const [asked, own] = [said.join(" "), wordsOf(heard.own)];
-      sentence.textContent = moved.size
+      const now = moved.size
         ? `Said: ${asked}. By itself it writes: ${own}. With the weights you moved: ${wordsOf(written)}.`
         : asked === own
           ? `Said and written: ${asked}.`
           : `Said: ${asked}. Written: ${own}.`;
+      if (now !== sentence.textContent) sentence.textContent = now; // or it would be read out at every step
     }
 
     function number() {
@@ -310,21 +311,18 @@ minattn.widgets = minattn.widgets ?? {};
         const time = ((clientX - box.left) / box.width) * heard.time;
         return Math.min(Math.max(Math.round(time / STEP), 0), heard.states.length - 1);
       };
-      let before = null; // the moves before a drag
-      set(track, {
-        onpointerdown: (event) => {
-          if (event.button) return;
-          before = new Map(moved);
-          track.setPointerCapture(event.pointerId);
+      draggable(track, {
+        take: (event) => {
+          const before = new Map(moved);
           move(i, stepAt(event));
+          return () => {
+            moved = before;
+            write();
+          };
         },
-        onpointermove: (event) => before && move(i, stepAt(event)),
-        onpointerup: () => (before = null),
-        onpointercancel: () => { // the page was scrolled instead
-          if (before) moved = before;
-          before = null;
-          write();
-        },
+        drag: (event) => move(i, stepAt(event)),
+      });
+      set(track, {
         onfocus: () => mark(i),
         onkeydown: (event) => {
           const last = heard.states.length - 1;

@@ -227,6 +227,7 @@ minattn.widgets = minattn.widgets ?? {};
     more.hidden = true;
     const openFolds = () => folds.filter(({ box }) => box.open && !box.hidden);
 
+    element.link = () => result && link();
     element.replaceChildren(
       h("div", { class: "translator" },
         form,

@@ -8,7 +8,7 @@ window.minattn = window.minattn ?? {};
 (() => {
   "use strict";
 
-  const { h } = minattn.elements;
+  const { h, valueOf } = minattn.elements;
 
   const RUNNERS_UP = 5;
 
@@ -26,7 +26,7 @@ window.minattn = window.minattn ?? {};
       type: "range", id: `${desk.id}-temperature`, min: least, max: most, step,
       oninput: () => desk.warm(Number(slider.value)),
     });
-    const degrees = h("output", { for: slider.id });
+    const degrees = valueOf(slider.id);
     const caption = h("caption");
     const words = h("tbody");
     const note = h("p", { class: "note" });

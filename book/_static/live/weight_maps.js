@@ -10,7 +10,7 @@ window.minattn = window.minattn ?? {};
   const CELL = 18; // in units of the drawing
   const LETTER = 6.6; // how wide one is, at most
   const FONT = 11;
-  const [LEAST, GROWTH] = [0.8, 1.4]; // how much smaller and larger than that a map becomes
+  const [LEAST, GROWTH] = [10 / FONT, 1.4]; // how much smaller and larger than that a map becomes
   const STOPS = [0, 0.25, 0.5, 0.75, 1];
 
   /** One pixel for each weight; weights has a row for each query, which may be shorter than the others. */
