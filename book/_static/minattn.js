@@ -287,6 +287,11 @@ addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("div.choice").forEach(makeChoice);
 });
 
+// Sounds: one at a time. Who starts one stops the other.
+addEventListener("play", ({ target }) => {
+  for (const sound of document.querySelectorAll("audio")) if (sound !== target) sound.pause();
+}, true);
+
 // Places: what a link leads to may stand in a fold, such as a line of closed checks. Not every browser opens it.
 function openTarget() {
   let name = location.hash.slice(1);

@@ -200,6 +200,22 @@ def test_a_narrow_window_with_a_mouse_does_not_scroll_sideways(name: str, open_p
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+# sounds -------------------------------------------------------------------------------------------
+
+
+def test_a_sound_that_is_started_stops_the_other(open_page: Open) -> None:
+    page = open_page(LISTENER)
+    open_live(page)
+    sounds = page.locator("audio")
+    assert sounds.count() == 2
+    for first, second in ((0, 1), (1, 0)):
+        sounds.nth(first).evaluate("sound => { sound.loop = true; return sound.play() }")
+        sounds.nth(second).evaluate("sound => { sound.loop = true; return sound.play() }")
+        page.wait_for_timeout(50)
+        paused = [sounds.nth(i).evaluate("sound => sound.paused") for i in (first, second)]
+        assert paused == [True, False]
+
+
 # without scripts ----------------------------------------------------------------------------------
 
 
