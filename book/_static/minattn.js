@@ -4,6 +4,11 @@ if (!["light", "dark"].includes(document.documentElement.dataset.mode)) {
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
+// What is chosen in one window holds in all that are open.
+addEventListener("storage", ({ key, newValue }) => {
+  if (["mode", "theme"].includes(key) && newValue) document.documentElement.dataset[key] = newValue;
+});
+
 // What scrolls inside its own box must be reachable with the keyboard, and nothing else that does nothing. The theme
 // sees to code alone, late, and takes a pixel that was rounded for one that can be scrolled.
 const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .cell_output .output";

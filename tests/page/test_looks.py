@@ -328,6 +328,21 @@ def test_the_first_colours_are_the_systems_though_it_had_others_on_the_last_visi
     context.close()
 
 
+def test_colours_that_are_chosen_in_one_window_hold_in_the_other(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme="light")
+    one, other = context.new_page(), context.new_page()
+    for page in (one, other):
+        page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    for theme in ("dark", "light"):
+        one.locator(".theme-switch-button:visible").click()
+        for page in (one, other):
+            for kind in ("mode", "theme"):
+                page.wait_for_function(f"document.documentElement.dataset.{kind} === '{theme}'")
+    context.close()
+
+
 @pytest.mark.parametrize(("by", "name"), [("http", CHAPTER), ("file", BEAMS)])
 def test_who_goes_back_finds_the_live_place_as_it_was(
     by: str, name: str, browser: Browser, address: str, site: Path
