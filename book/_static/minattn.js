@@ -4,6 +4,11 @@ if (!["light", "dark"].includes(document.documentElement.dataset.mode)) {
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
+// What is chosen in one window holds in all that are open.
+addEventListener("storage", ({ key, newValue }) => {
+  if (["mode", "theme"].includes(key) && newValue) document.documentElement.dataset[key] = newValue;
+});
+
 // What scrolls inside its own box must be reachable with the keyboard, and nothing else that does nothing. The theme
 // sees to code alone, late, and takes a pixel that was rounded for one that can be scrolled.
 const BOXES = "pre, mjx-container, .pst-scrollable-table-container, .cell_output .output";
@@ -286,6 +291,11 @@ function makeChoice(group, number) {
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("div.choice").forEach(makeChoice);
 });
+
+// Sounds: one at a time. Who starts one stops the other.
+addEventListener("play", ({ target }) => {
+  for (const sound of document.querySelectorAll("audio")) if (sound !== target) sound.pause();
+}, true);
 
 // Places: what a link leads to may stand in a fold, such as a line of closed checks. Not every browser opens it.
 function openTarget() {

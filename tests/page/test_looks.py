@@ -200,6 +200,22 @@ def test_a_narrow_window_with_a_mouse_does_not_scroll_sideways(name: str, open_p
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+# sounds -------------------------------------------------------------------------------------------
+
+
+def test_a_sound_that_is_started_stops_the_other(open_page: Open) -> None:
+    page = open_page(LISTENER)
+    open_live(page)
+    sounds = page.locator("audio")
+    assert sounds.count() == 2
+    for first, second in ((0, 1), (1, 0)):
+        sounds.nth(first).evaluate("sound => { sound.loop = true; return sound.play() }")
+        sounds.nth(second).evaluate("sound => { sound.loop = true; return sound.play() }")
+        page.wait_for_timeout(50)
+        paused = [sounds.nth(i).evaluate("sound => sound.paused") for i in (first, second)]
+        assert paused == [True, False]
+
+
 # without scripts ----------------------------------------------------------------------------------
 
 
@@ -309,6 +325,21 @@ def test_the_first_colours_are_the_systems_though_it_had_others_on_the_last_visi
     )
     page.goto(f"{address}/{CHAPTER}")
     assert page.evaluate("first") == scheme
+    context.close()
+
+
+def test_colours_that_are_chosen_in_one_window_hold_in_the_other(
+    browser: Browser, address: str
+) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme="light")
+    one, other = context.new_page(), context.new_page()
+    for page in (one, other):
+        page.goto(f"{address}/{CHAPTER}", wait_until="networkidle")
+    for theme in ("dark", "light"):
+        one.locator(".theme-switch-button:visible").click()
+        for page in (one, other):
+            for kind in ("mode", "theme"):
+                page.wait_for_function(f"document.documentElement.dataset.{kind} === '{theme}'")
     context.close()
 
 
