@@ -14,9 +14,12 @@ unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD JAXTYPING_
 export JUPYTER_PREFER_ENV_PATH := 1
 # Their own IPython and their own style of figures are theirs in Lab; elsewhere everybody has the same.
 ifneq ($(MAKECMDGOALS),lab)
-unexport MATPLOTLIBRC
-export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
-export IPYTHONDIR := $(CURDIR)/_build/ipython
+export MATPLOTLIBRC := /dev/null
+export IPYTHONDIR := $(CURDIR)/.venv/ipython
+endif
+# Without a home, as in some containers, matplotlib would say in a notebook where it keeps its list of fonts.
+ifeq ($(MPLCONFIGDIR)$(shell [ -w "$$HOME" ] && echo home),)
+export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 endif
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest

@@ -101,7 +101,7 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
             os.path.join(sys.prefix, "share/jupyter/kernels")
         ]
         try:
-            settings = kernel_settings(profile, root)
+            settings = kernel_settings(profile)
             with client.setup_kernel(cwd=str(root / "notebooks"), env=settings):
                 ask(client, WATCH)
                 for index, cell in enumerate(notebook.cells):
@@ -115,15 +115,15 @@ def execute(chapter: Path, root: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def kernel_settings(profile: str, root: Path) -> dict[str, str]:
+def kernel_settings(profile: str) -> dict[str, str]:
     """Settings of a kernel: what a person has set for figures and notebooks of their own does not reach the book."""
-    theirs = ("MPL", "MATPLOTLIB", "MKL_")
+    theirs = ("MPLBACKEND", "MKL_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
     return kept | {
         "OMP_NUM_THREADS": "1",
         "PYTHONHASHSEED": "0",
         "IPYTHONDIR": profile,
-        "MPLCONFIGDIR": str(root / "_build" / "matplotlib"),
+        "MATPLOTLIBRC": os.devnull,  # no style but matplotlib's own
     }
 
 

@@ -230,15 +230,24 @@ def test_what_is_set_for_other_tests_and_notebooks_does_not_reach_ours(target, p
         "PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD JAXTYPING_DISABLE MYPYPATH "
         "MPLBACKEND JUPYTER_PATH JUPYTER_PREFER_ENV_PATH"
     ).split()
-    style = dict.fromkeys("MATPLOTLIBRC MPLCONFIGDIR IPYTHONDIR".split(), "theirs")
+    style = dict.fromkeys("MATPLOTLIBRC IPYTHONDIR".split(), "theirs")
     project.make(target, **dict.fromkeys(harmful, "0"), **style)
     found = dict(line.split("=", 1) for line in project.settings())
     assert found.pop("JUPYTER_PREFER_ENV_PATH") == "1"
     assert not found.keys() & set(harmful)
-    kept = {name: found.get(name) for name in style}
-    build = project.root / "_build"
-    ours = {"MPLCONFIGDIR": f"{build}/matplotlib", "IPYTHONDIR": f"{build}/ipython"}
-    assert kept == (style if target == "lab" else {"MATPLOTLIBRC": None} | ours)
+    ours = {"MATPLOTLIBRC": "/dev/null", "IPYTHONDIR": f"{project.root}/.venv/ipython"}
+    assert {name: found[name] for name in style} == (style if target == "lab" else ours)
+
+
+def test_who_has_no_home_keeps_the_list_of_fonts_in_the_environment(project):
+    def place(home, theirs=""):
+        project.make("nbval", HOME=str(home), MPLCONFIGDIR=theirs)
+        found = dict(line.split("=", 1) for line in project.settings())
+        return found.get("MPLCONFIGDIR")
+
+    assert place(project.root / "nowhere") == f"{project.root}/.venv/matplotlib"
+    assert place(project.root / "nowhere", "theirs") == "theirs"
+    assert place(project.root) == ""
 
 
 def test_lab_shows_this_folder_whatever_folder_is_set_for_other_work(tmp_path):

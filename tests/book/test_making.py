@@ -1,6 +1,7 @@
 """How notebooks and pages are made."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -143,17 +144,15 @@ def test_what_a_person_has_set_for_other_notebooks_does_not_reach_a_kernel(book,
     kernel = book / "theirs/kernels/python3/kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps({"argv": ["theirs"], "display_name": "P", "language": "python"}))
-    for (
-        name
-    ) in "JUPYTER_PATH MPLBACKEND MATPLOTLIBRC MPLCONFIGDIR IPYTHONDIR MKL_NUM_THREADS".split():
+    for name in "JUPYTER_PATH MPLBACKEND MATPLOTLIBRC IPYTHONDIR MKL_NUM_THREADS".split():
         monkeypatch.setenv(name, str(book / "theirs"))
     monkeypatch.setattr(notebooks.NotebookClient, "setup_kernel", setup_kernel)
     with pytest.raises(Started) as started:
         notebooks.execute(book / "book/chapters/01_x.md", book)
     python, settings = started.value.args
     assert python != "theirs"
-    assert not settings.keys() & {"MPLBACKEND", "MATPLOTLIBRC", "MKL_NUM_THREADS"}
-    assert settings["MPLCONFIGDIR"] == str(book / "_build/matplotlib")
+    assert not settings.keys() & {"MPLBACKEND", "MKL_NUM_THREADS"}
+    assert settings["MATPLOTLIBRC"] == os.devnull
     assert settings["IPYTHONDIR"] != str(book / "theirs")
 
 
