@@ -223,9 +223,8 @@ def make_now(root, venv):
         place = root
         if os.path.exists(venv):
             print("Clearing away an unfinished or foreign .venv.", flush=True)
-        if os.path.islink(
-            venv
-        ):  # to a larger disk, say: the link stays, and may lead to what is gone
+        # A link, to a larger disk say, stays, and may lead to what is gone.
+        if os.path.islink(venv):
             place = os.path.realpath(venv)
             remove(Path(venv))
             os.makedirs(place, exist_ok=True)
