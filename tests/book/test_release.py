@@ -50,7 +50,8 @@ def unpacked(archives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
     zipfile.ZipFile(wheel).extractall(folder / "wheel")
     with tarfile.open(source) as packed:
-        packed.extractall(folder / "source", filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none
+        packed.extractall(folder / "source")
     (inside,) = (folder / "source").iterdir()
     return {"wheel": folder / "wheel", "sdist": inside}
 
