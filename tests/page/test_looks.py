@@ -207,7 +207,7 @@ def test_a_sound_that_is_started_stops_the_other(open_page: Open) -> None:
     page = open_page(LISTENER)
     open_live(page)
     sounds = page.locator("audio")
-    sounds.nth(1).wait_for(state="attached")  # that of the live place, which is made of what it loads
+    sounds.nth(1).wait_for(state="attached")  # it is made of what the live place loads
     assert sounds.count() == 2
     for first, second in ((0, 1), (1, 0)):
         sounds.nth(first).evaluate("sound => { sound.loop = true; return sound.play() }")
