@@ -21,6 +21,7 @@ from pathlib import Path
 import yaml
 
 from book.tools.alone import alone
+from book.tools.contents import executed
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = [
@@ -124,7 +125,7 @@ def unreadable(root: Path) -> list[str]:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             said.append(f"{path}:{line}: ERROR: {error.problem}")
-    for path in sorted((root / "notebooks").glob("[!.]*.ipynb")):
+    for path in executed(root):
         try:
             json.loads(path.read_text("utf-8"))
         except ValueError as error:

@@ -40,6 +40,11 @@ class Chapter:
         return numbered(self.stem, self.title)
 
 
+def executed(root: Path) -> list[Path]:
+    """The executed chapters in their order, without what macOS lays beside files on disks of other systems."""
+    return sorted((root / "notebooks").glob("[!.]*.ipynb"))
+
+
 def number_of(name: str) -> int | None:
     """The number in the name of a chapter, such as notebooks/05_multi_head; None for another page."""
     found = re.fullmatch(r"(?:notebooks/)?(\d+)_\w+", name)

@@ -23,6 +23,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
+from book.tools.contents import executed
 from book.tools.lock import BORDER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +150,7 @@ class Made:
 
 def everything(root: Path = ROOT) -> Iterator[Made]:
     """All that carries a stamp."""
-    for path in sorted((root / "notebooks").glob("[!.]*.ipynb")):
+    for path in executed(root):
         try:
             found = json.loads(path.read_text("utf-8"))["metadata"].get("minattn", {})
         except (ValueError, KeyError):  # half of a merge, say

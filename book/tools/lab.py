@@ -26,7 +26,7 @@ from pathlib import Path
 from pybtex.database import parse_file
 
 from book.tools.alone import alone
-from book.tools.contents import number_title
+from book.tools.contents import executed, number_title
 from book.tools.writing import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +144,7 @@ def lay_out_all(root: Path) -> int:
         origin = json.loads((mine / ".origin.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         origin = {}
-    chapters = sorted((root / "notebooks").glob("[!.]*.ipynb"))
+    chapters = executed(root)
     if not chapters:
         print("minattn: no chapters in notebooks/; run make notebooks", file=sys.stderr)
         return 1

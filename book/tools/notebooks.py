@@ -38,6 +38,7 @@ from nbclient.util import run_sync
 
 from book.tools import freshness
 from book.tools.alone import alone
+from book.tools.contents import executed
 from book.tools.pictures import lighten
 from book.tools.writing import write_whole
 
@@ -195,7 +196,7 @@ def chapters(root: Path) -> list[Path]:
 def orphans(root: Path) -> list[Path]:
     """Notebooks that no chapter describes."""
     names = {chapter.stem for chapter in chapters(root)}
-    return [n for n in sorted((root / "notebooks").glob("[!.]*.ipynb")) if n.stem not in names]
+    return [n for n in executed(root) if n.stem not in names]
 
 
 def make(chapter: Path, root: Path) -> str:

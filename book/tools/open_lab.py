@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from book.tools import lab
+from book.tools.contents import executed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +57,7 @@ def main(options: list[str], root: Path = ROOT) -> int:
             return 2
     if code := lab.main(root):
         return code
-    first = min((root / "notebooks").glob("[!.]*.ipynb")).name
+    first = executed(root)[0].name
     try:
         return subprocess.run([*command(root, first), *options], cwd=root, check=False).returncode
     except KeyboardInterrupt:  # Lab was asked to stop, and says so itself

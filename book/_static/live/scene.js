@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, draggable, openPlace } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, openPlace, linkTo } = minattn.elements;
 
   const MOST = 6; // things
   const SIZES = [12, 13, 14, 15, 16]; // pixels, as in training
@@ -224,7 +224,7 @@ minattn.widgets = minattn.widgets ?? {};
       asked.set("things", things.map(({ name, designer: by, size, x, y }) => [name, by, size, x, y].join(".")).join(","));
       if (steered.size) asked.set("looks", [...steered].map(([word, at]) => [word, ...at].join(".")).join(","));
       if (off.size) asked.set("off", [...off].join(","));
-      return `?${String(asked).replaceAll("%2C", ",")}`;
+      return linkTo(asked);
     }
 
     /** Take from a link what there is; say what is not here. */
