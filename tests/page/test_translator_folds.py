@@ -36,6 +36,12 @@ TITLES = {
     "break": "Silence heads, hide words",
     "keep": "A link to this, and a model of your own",
 }
+MADE = {
+    "words": ".runners tbody tr",
+    "maps": ".large-map svg",
+    "break": ".words button",
+    "keep": "button:enabled",
+}
 LOOKS = {
     "c": ("the decoder, at the German words", "decoder.blocks.{}.cross_attention"),
     "e": ("the encoder, at its own words", "encoder.blocks.{}.self_attention"),
@@ -82,7 +88,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         if "abc" not in query:
             done(page)
         for fold in folds:
-            page.locator("summary", has_text=TITLES[fold]).click()
+            unfold(page, fold)
         return page
 
     yield start
@@ -94,6 +100,13 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def task() -> Task:
     return number_words(n_train=1)
+
+
+def unfold(page: Page, fold: str) -> None:
+    """Open a fold; what it holds is made some time after the click."""
+    box = page.locator("details", has_text=TITLES[fold])
+    box.locator("summary").click()
+    box.locator(MADE[fold]).first.wait_for()
 
 
 def done(page: Page) -> str:
@@ -427,7 +440,7 @@ def test_a_link_brings_back_what_is_shown(open_page: Open) -> None:
     before = words_of(page), smalls(page), page.locator(".changed").inner_text()
     again = open_page("additive", query=f"?{urlsplit(link).query}")
     assert (words_of(again), smalls(again), again.locator(".changed").inner_text()) == before
-    again.locator("summary", has_text=TITLES["break"]).click()
+    unfold(again, "break")
     assert again.locator(".switches [aria-pressed=true]").evaluate_all(
         "all => all.map(part => part.ariaLabel)"
     ) == [
@@ -661,6 +674,23 @@ def test_an_open_fold_follows_words_that_come_one_by_one(open_page: Open) -> Non
     expect(page.locator(".target .coming").first).to_be_attached()
     assert done(page) == "Right, every word."
     assert page.locator(".large-map rect[data-value]").count() == 100
+    assert "After “" in page.locator(".runners caption").inner_text()
+
+
+def test_a_word_is_chosen_before_a_fold_that_opens_is_made(open_page: Open) -> None:
+    """As where the window changes while a fold opens: the browser tells of an open fold some time after."""
+    page = open_page("transformer", "maps", number="45")
+    page.locator("details", has_text=TITLES["maps"]).locator("summary").click()
+    ask(page, f"{NUMBER}")
+    assert done(page) == "Right, every word."
+    page.evaluate(
+        """() => {
+            document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
+            document.querySelector('.target li:last-child button').focus();
+        }"""
+    )
+    expect(page.locator(".large-map rect[data-value]")).to_have_count(100)
+    assert page.get_by_label("row", exact=True).input_value() == "9"
     assert "After “" in page.locator(".runners caption").inner_text()
 
 

@@ -219,13 +219,18 @@ minattn.widgets = minattn.widgets ?? {};
     };
     const folds = minattn.translatorFolds.map((make) => {
       const fold = make(desk);
-      const unfold = () => box.open && result && fold.show();
-      const box = h("details", { ontoggle: unfold }, h("summary", {}, fold.title), fold.body);
-      return { ...fold, box };
+      const made = { ...fold, unfolded: false }; // told some time after the box is open: what it holds is made then
+      made.box = h("details", {
+        ontoggle: () => {
+          made.unfolded = made.box.open;
+          if (made.unfolded && result) fold.show();
+        },
+      }, h("summary", {}, fold.title), fold.body);
+      return made;
     });
     const more = h("div", { class: "more" }, ...folds.map(({ box }) => box));
     more.hidden = true;
-    const openFolds = () => folds.filter(({ box }) => box.open && !box.hidden);
+    const openFolds = () => folds.filter(({ box, unfolded }) => unfolded && !box.hidden);
 
     element.link = () => result && link();
     element.replaceChildren(
