@@ -67,7 +67,7 @@ def faithful(
         From 0 to 1; 1 if there is no word of content.
 
     References:
-        Counting words that a text does not have: Maynez et al. 2020, arXiv:2005.00661, sections 2 and 3, on why that
+        Counting words that a text does not have: Maynez et al. 2020, arXiv:2005.00661, section 2, on why that
         is the least that one should count.
 
     >>> faithful("Molvar of Tisk , 1912".split(), "in 1912 came Molvar".split(), ordinary=["of"])

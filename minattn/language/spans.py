@@ -77,7 +77,7 @@ def draw_spans(
         ValueError: if the text has fewer than two tokens, the share is not in [0, 1], or the mean is below 1.
 
     References:
-        Raffel et al. 2020, arXiv:1910.10683, section 3.1.4: 15 % in spans of 3 tokens on average.
+        Raffel et al. 2020, arXiv:1910.10683, section 3.3.4: 15 % in spans of 3 tokens on average.
 
     >>> draw_spans(10, random.Random(0), share=0.5, mean_length=2)
     [(0, 4), (7, 8)]

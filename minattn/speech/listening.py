@@ -210,7 +210,7 @@ class LocationAwareListener(Listener):
         ValueError: if a size is out of range, or ``width`` is even.
 
     References:
-        Chorowski et al. 2015, arXiv:1506.07503, section 2.1.
+        Chorowski et al. 2015, arXiv:1506.07503, section 2.2.
     """
 
     def __init__(
