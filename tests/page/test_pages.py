@@ -11,10 +11,11 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
-from book.tools.audit import FIRST_VIEW
+from book.tools.audit import FIRST_VIEW, OBSERVE, SHIFT
 from book.tools.browsing import (
     CHROMIUM,
     DESK,
+    FORMULAS_SET,
     MISSING,
     OPEN_ALL,
     PHONE,
@@ -192,6 +193,18 @@ def test_a_chapter_cuts_no_code_and_no_table_on_a_laptop(page: str, visit: Look)
 @every_page
 def test_the_first_view_is_light(page: str, visit: Look) -> None:
     assert visit(page).weight <= FIRST_VIEW
+
+
+def test_formulas_that_are_set_move_little_on_a_phone(browser: Browser, address: str) -> None:
+    """Where the most stand in the first view."""
+    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
+    page = context.new_page()
+    page.add_init_script(OBSERVE)
+    page.goto(f"{address}/book/cheat_sheet.html", wait_until="networkidle")
+    page.evaluate(FORMULAS_SET)
+    page.evaluate(NEXT_FRAMES)
+    assert page.evaluate("seen.shift") <= SHIFT
+    context.close()
 
 
 @every_page

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-from book.tools.browsing import CHROMIUM, FORMULAS_SET, MISSING, PHONE, open_live, watch
+from book.tools.browsing import (
+    CHROMIUM,
+    FORMULAS_SET,
+    MISSING,
+    PHONE,
+    VIOLATIONS,
+    axe_script,
+    open_live,
+    watch,
+)
 
 if not CHROMIUM and os.environ.get("MINATTN_REQUIRE_CHROMIUM") != "1":
     pytest.skip(f"page tests left out: {MISSING}; make page", allow_module_level=True)
@@ -158,6 +167,14 @@ def test_copy_buttons_and_links_of_headings_are_seen_and_hit_by_a_finger(
         ]
         assert unseen == [], kind
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_finger_hits_one_link_of_the_package_and_not_its_neighbour(page: Page) -> None:
+    """By two rules of axe, one of which is off as it comes."""
+    page.goto(f"/{PACKAGE}", wait_until="networkidle")
+    page.evaluate(axe_script())
+    rules = "axe.run({runOnly: ['target-size', 'link-in-text-block'], "
+    assert page.evaluate(VIOLATIONS.replace("axe.run({", rules)) == []
 
 
 # Where the sign behind a caption once hung out of the page.
