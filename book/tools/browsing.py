@@ -135,7 +135,8 @@ def open_live(page: Page) -> list[str]:
         invite = place.locator(".live-invite")
         invite.click()
         invite.wait_for(state="detached", timeout=15_000)
-    page.wait_for_load_state("networkidle")
+    if places:
+        page.wait_for_load_state("networkidle")
     return [str(place.get_attribute("data-live")) for place in places]
 
 

@@ -56,6 +56,11 @@ CUT = """[...document.querySelectorAll(
     .filter(part => part.scrollWidth > part.clientWidth + 1)
     .map(part => `at ${innerWidth}, ${part.scrollWidth - part.clientWidth} pixels too wide: `
         + part.textContent.trim().slice(0, 60))"""
+CONTENTS_CUT = """[...document.querySelectorAll('.bd-sidebar-secondary a')].filter(link => {
+    const words = document.createRange();
+    words.selectNodeContents(link);
+    return [...words.getClientRects()].some(part => part.right > innerWidth);
+}).map(link => `at ${innerWidth}: ${link.textContent.trim()}`)"""
 TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] :
     [...document.querySelectorAll('body *')]
     .filter(part => part.getBoundingClientRect().right > innerWidth + 1)
@@ -95,6 +100,7 @@ class Visit:
     weight: int = 0
     live: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    contents_cut: list[str] = field(default_factory=list)
     too_wide: list[str] = field(default_factory=list)
     reach: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -124,6 +130,7 @@ def visit(browser: Browser, address: str) -> Look:
         for width in LAPTOPS:
             page.set_viewport_size(DESK | {"width": width})
             seen.cut += page.evaluate(CUT)
+            seen.contents_cut += page.evaluate(CONTENTS_CUT)
             page.evaluate(NEXT_FRAMES)
             seen.reach += page.evaluate(REACH)
         page.set_viewport_size(PHONE)
@@ -188,6 +195,11 @@ def test_a_phone_breaks_no_word_of_code_that_fits(page: str, visit: Look) -> Non
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("notebooks/")])
 def test_a_chapter_cuts_no_code_and_no_table_on_a_laptop(page: str, visit: Look) -> None:
     assert visit(page).cut == []
+
+
+@every_page
+def test_the_contents_of_a_page_are_not_cut_on_a_laptop(page: str, visit: Look) -> None:
+    assert visit(page).contents_cut == []
 
 
 @every_page

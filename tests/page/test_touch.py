@@ -177,6 +177,16 @@ def test_a_finger_hits_one_link_of_the_package_and_not_its_neighbour(page: Page)
     assert page.evaluate(VIOLATIONS.replace("axe.run({", rules)) == []
 
 
+def test_the_link_to_the_source_stands_in_the_box_of_its_entry(page: Page) -> None:
+    page.goto(f"/{PACKAGE}", wait_until="networkidle")
+    below = """links => links.filter(link =>
+        link.getBoundingClientRect().bottom > link.closest('dt').getBoundingClientRect().bottom + 0.5
+    ).map(link => link.getAttribute('href'))"""
+    links = page.locator("dt.sig > a.reference:has(.viewcode-link)")
+    assert links.count() > 3
+    assert links.evaluate_all(below) == []
+
+
 # Where the sign behind a caption once hung out of the page.
 CAPTIONS = [MAPS, PLAYGROUND, "book/index.html", "notebooks/05_multi_head.html"]
 
