@@ -446,6 +446,15 @@ def test_the_speakers_and_the_licences_stand_beside_it(open_page: Open) -> None:
     assert "Copyright (C) 2006 Michel Gutierrez" in page.locator(".licences").inner_text()
 
 
+def test_the_keyboard_stops_at_the_numbers_where_they_scroll_alone(open_page: Open) -> None:
+    page = open_page()
+    page.locator("summary", has_text="in numbers").click()
+    page.locator(".wide td").first.wait_for()
+    for size, stops in ((DESK, 0), (PHONE, 1), (DESK, 0)):
+        page.set_viewport_size(size)
+        expect(page.locator(".wide[tabindex='0']")).to_have_count(stops)
+
+
 def test_every_word_stands_in_its_key_at_any_width_and_spacing(open_page: Open) -> None:
     page = open_page()
     standing_out = "keys => keys.filter(k => k.scrollWidth > k.clientWidth).map(k => k.innerText)"

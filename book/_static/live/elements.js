@@ -46,6 +46,24 @@ window.minattn = window.minattn ?? {};
   /** The value of a slider beside it: to be seen only, for the slider says it to who listens. */
   const valueOf = (id) => h("output", { for: id, "aria-live": "off" });
 
+  /**
+   * Let the keyboard reach a box, by this name, while what it holds is too large and scrolls.
+   *
+   * It looks when the box or what it holds changes in size; what is returned looks now.
+   */
+  function reachable(box, name) {
+    function settle() {
+      const scrolls = box.scrollWidth > box.clientWidth + 1;
+      for (const [key, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", name]]) {
+        if (scrolls) box.setAttribute(key, value);
+        else box.removeAttribute(key);
+      }
+    }
+    const sizes = new ResizeObserver(settle);
+    for (const part of [box, ...box.children]) sizes.observe(part);
+    return settle;
+  }
+
   // ---- dragging --------------------------------------------------------------------------
 
   /**
@@ -144,5 +162,5 @@ window.minattn = window.minattn ?? {};
     });
   }
 
-  minattn.elements = { viridis, readableOn, h, s, set, valueOf, draggable, firstOf, openPlace, linkTo, plainDigits };
+  minattn.elements = { viridis, readableOn, h, s, set, valueOf, reachable, draggable, firstOf, openPlace, linkTo, plainDigits };
 })();

@@ -6,7 +6,7 @@ minattn.widgets = minattn.widgets ?? {};
 (() => {
   "use strict";
 
-  const { viridis, readableOn, h, s, set, draggable, openPlace, linkTo, valueOf } = minattn.elements;
+  const { viridis, readableOn, h, s, set, draggable, openPlace, linkTo, valueOf, reachable } = minattn.elements;
 
   const MOST_WORDS = 8; // it learned from one to four
   const LOUDNESS = 0.8;
@@ -122,6 +122,8 @@ minattn.widgets = minattn.widgets ?? {};
     const soundTrack = h("div", { class: "track sound" }, canvas, bounds, over);
     const lines = [saidTrack, soundTrack].map((track) => track.appendChild(h("span", { class: "line" })));
     const table = h("table", { class: "heard" });
+    const wide = h("div", { class: "wide" }, table);
+    reachable(wide, "The numbers, scroll");
     const here = h("a", { class: "here" }, "A link to this");
     const scale = [0, 0.25, 0.5, 0.75, 1].map((weight) => {
       const colour = viridis(weight);
@@ -151,7 +153,7 @@ minattn.widgets = minattn.widgets ?? {};
         "Drag in a row, or use the arrow keys, to make that word listen elsewhere: half of its weight goes there, and " +
           "a quarter to each step beside it. The key Delete gives it its own weights back."),
       h("div", { class: "bar" }, button("Give back all weights", giveBack), here),
-      h("details", {}, h("summary", {}, "The same in numbers"), h("div", { class: "wide", tabindex: 0 }, table)),
+      h("details", {}, h("summary", {}, "The same in numbers"), wide),
       h("details", {}, h("summary", {}, "Voices and licences"),
         h("p", { class: "credit" }, "The recordings were cut, filtered and coded; here they are glued together, with noise " +
           "added. Of June Wallack's what you make here stands under the same licence. ", ...credits, "."),

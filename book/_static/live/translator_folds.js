@@ -8,7 +8,7 @@ window.minattn = window.minattn ?? {};
 (() => {
   "use strict";
 
-  const { h, valueOf } = minattn.elements;
+  const { h, valueOf, reachable } = minattn.elements;
 
   const RUNNERS_UP = 5;
 
@@ -113,6 +113,7 @@ window.minattn = window.minattn ?? {};
       class: "all-maps", role: "group", "aria-label": "All blocks and heads; choose one to enlarge",
     });
     const frame = h("div", { class: "large-map" });
+    const makeReachable = reachable(frame, "The map, scrolls");
     const rows = h("select", {
       id: `${desk.id}-row`, onchange: () => mark(Number(rows.value)), "aria-describedby": `${desk.id}-row-told`,
     });
@@ -188,16 +189,6 @@ window.minattn = window.minattn ?? {};
       sentence.textContent = `${quoted(drawn.rows[row])}: ` +
         `${best.map(({ word, weight }) => `${word} ${weight.toFixed(2)}`).join(", ")}.`;
     }
-
-    // A map that is too large scrolls inside its box; the keyboard must reach that box.
-    function makeReachable() {
-      const scrolls = frame.scrollWidth > frame.clientWidth;
-      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "The map, scrolls"]]) {
-        if (scrolls) frame.setAttribute(name, value);
-        else frame.removeAttribute(name);
-      }
-    }
-    new ResizeObserver(makeReachable).observe(frame);
 
     return {
       title: "Maps of all its weights",
